@@ -1,0 +1,1 @@
+"""Entrepot and other registries on the same machine, in one run."""

@@ -1,0 +1,37 @@
+"""Mounting: a repository gets a blob that another one has, without its bytes moving."""
+
+from entrepot.access.permissions import Permission
+from entrepot.actions import authorize
+from entrepot.app import App
+from entrepot.content import blobs
+from entrepot.oci.digest import Digest
+from entrepot.oci.name import RepositoryName
+from entrepot.principal import Principal
+from entrepot.storage.errors import BlobDamaged
+from entrepot.storage.store import StoredBlob
+
+
+async def blob(
+    app: App, principal: Principal, repository: RepositoryName, digest: Digest, source: RepositoryName | None
+) -> StoredBlob | None:
+    """Link the repository to the blob if the user may pull it from the source, or from any when none is named.
+
+    None when that cannot be done, whatever the reason: the answer does not tell whether the blob exists.
+    """
+    sources = [source] if source is not None else await app.database.read(blobs.holders, digest)
+    for candidate in sources:
+        if not await authorize.user_may(app, principal, Permission.REPOSITORY_PULL, candidate):
+            continue
+        stored = await app.database.look_up(blobs.find, candidate, digest)
+        if stored is None or not await _is_whole(app, stored):
+            continue
+        return await app.database.write(blobs.link, repository, digest, app.clock())
+    return None
+
+
+async def _is_whole(app: App, stored: StoredBlob) -> bool:
+    try:
+        await app.store.check(stored)
+    except BlobDamaged:
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""Uploading a blob: bytes first, outside any transaction; the row last, when they are on stable storage."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from entrepot.app import App
+from entrepot.content import blobs, uploads
+from entrepot.content.errors import UploadChanged
+from entrepot.content.uploads import Session
+from entrepot.errors import BadRange, ClientGone, EntrepotError, Invalid, StorageFull, TooSlow, Unavailable
+from entrepot.oci.digest import Digest
+from entrepot.oci.name import RepositoryName
+from entrepot.principal import Principal
+from entrepot.storage import layout
+from entrepot.storage.driver import UploadState
+from entrepot.storage.errors import BlobDamaged, ContentMismatch
+from entrepot.storage.store import StoredBlob
+
+Body = AsyncIterator[bytes]
+
+
+def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[Session, str]:
+    """A new session, and the last segment of its URL."""
+    expires_at_ms = app.clock() + app.settings.registry.upload_expiry_seconds * 1000
+    return uploads.start(app.keys.upload, repository, principal.key, algorithm, expires_at_ms)
+
+
+def resume(app: App, principal: Principal, repository: RepositoryName, address: str) -> Session:
+    """Raises UploadUnknown."""
+    return uploads.open_address(app.keys.upload, address, repository, principal.key, app.clock())
+
+
+async def status(app: App, session: Session) -> UploadState:
+    """Raises UploadUnknown."""
+    return await app.database.look_up(uploads.find, session.id) or UploadState(session.id)
+
+
+async def append(app: App, session: Session, body: Body, offset: int | None) -> UploadState:
+    """Receive the next bytes; `offset`, when given, is where the client believes they go.
+
+    Raises UploadUnknown, BadRange, TooManyUploads, and what `BlobStore.receive` raises.
+    """
+    recorder = await _continue(app, session, offset)
+    before = recorder.state
+    after = await app.store.receive(before, body, session.algorithm, recorder.checkpoint)
+    try:
+        await recorder.checkpoint(after)
+    except EntrepotError:
+        await _discard_unrecorded(app, after, recorder.state)
+        raise
+    await _discard_unrecorded(app, before, after)
+    return after
+
+
+async def receive_whole(
+    app: App, session: Session, repository: RepositoryName, digest: Digest, body: Body
+) -> StoredBlob:
+    """`finish` for a session that nobody was told of. Of what breaks off nothing is kept: it cannot be resumed."""
+    try:
+        return await finish(app, session, repository, digest, body, 0)
+    except (ClientGone, TooSlow):
+        left = await app.database.look_up(uploads.find, session.id)
+        if left is not None and await app.database.write_soon(uploads.claim, left):
+            await app.store.discard(left)
+        raise
+
+
+async def finish(
+    app: App, session: Session, repository: RepositoryName, digest: Digest, body: Body | None, offset: int | None
+) -> StoredBlob:
+    """Receive the last bytes, if there are any, and make the upload a blob of the repository.
+
+    Raises UploadUnknown, BadRange, ContentMismatch (the upload is gone then), and what `BlobStore.receive` raises.
+    """
+    recorder = await _continue(app, session, offset)
+    before = after = recorder.state
+    if body is not None:
+        after = await app.store.receive(before, body, digest.algorithm, recorder.checkpoint)
+    elif (
+        recorder.recorded is None and (known := await app.database.look_up(blobs.find, repository, digest)) is not None
+    ):
+        return known  # The client did not hear that it had finished, and asks again.
+    try:
+        stored = await app.store.commit(after, digest)
+    except ContentMismatch:
+        if recorder.recorded is None or await app.database.write_soon(uploads.claim, recorder.recorded):
+            await app.store.discard(after)
+        else:
+            await _discard_unrecorded(app, after, recorder.state)
+        raise
+    except EntrepotError:
+        await _discard_unrecorded(app, after, recorder.state)
+        raise
+    blob = await _record(app, repository, stored, recorder.recorded)
+    await _discard_unrecorded(app, before, after)
+    return blob
+
+
+async def cancel(app: App, session: Session) -> None:
+    """Raises UploadUnknown when that was done before."""
+    await app.store.discard(await app.database.write_soon(uploads.cancel, session))
+
+
+class _Recorder:
+    """Keeps the upload's row behind its bytes. `recorded` is what the row says, None when there is none."""
+
+    def __init__(self, app: App, session: Session, recorded: UploadState | None) -> None:
+        self._app = app
+        self._session = session
+        self.recorded = recorded
+
+    @property
+    def state(self) -> UploadState:
+        return self.recorded or UploadState(self._session.id)
+
+    async def checkpoint(self, state: UploadState) -> None:
+        if not state.offset:
+            # Nothing has arrived, or nothing is left of it: then there is no row, and none that counts as unfinished.
+            if self.recorded is not None:
+                await self._app.database.write_soon(uploads.claim, self.recorded)
+                self.recorded = None
+            return
+        registry = self._app.settings.registry
+        expires_at_ms = self._app.clock() + registry.upload_expiry_seconds * 1000
+        await self._app.database.write_soon(
+            uploads.move, self._session, self.recorded, state, registry.uploads_per_user_max, expires_at_ms
+        )
+        self._app.metrics.received(max(0, state.offset - self.state.offset))
+        self.recorded = state
+
+
+async def _continue(app: App, session: Session, offset: int | None) -> _Recorder:
+    recorder = _Recorder(app, session, await app.database.look_up(uploads.find, session.id))
+    state = recorder.state
+    if offset is not None and offset != state.offset:
+        raise BadRange(
+            f"the next byte of this upload is {state.offset}, not {offset}: go on from there", {"offset": state.offset}
+        )
+    return recorder
+
+
+async def _discard_unrecorded(app: App, state: UploadState, recorded: UploadState) -> None:
+    """Remove those parts of a state that the recorded one has not: nobody would find them before the orphans are."""
+    parts = tuple(part for part in state.parts if part not in recorded.parts)
+    if parts:
+        await app.store.discard(replace(state, parts=parts))
+
+
+async def _discard_unclaimed(app: App, location: str, recorded: UploadState | None) -> None:
+    """Remove what became no blob here. A part that the row names may have become one in another request."""
+    if recorded is None or location not in {layout.part(recorded.id, part) for part in recorded.parts}:
+        await app.store.delete(location)
+
+
+async def _record(app: App, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None) -> StoredBlob:
+    """The bytes are on stable storage: make the row. Of two equal blobs one is kept, and it is a whole one."""
+    try:
+        if await app.database.write(_record_row, repository, stored, recorded, app.clock()):
+            return stored
+    except EntrepotError as error:
+        # A database that fails in another way than for want of room may have made the row: then the bytes stay.
+        if stored.location is not None and (isinstance(error, StorageFull) or not isinstance(error, Unavailable)):
+            await _discard_unclaimed(app, stored.location, recorded)
+        raise
+    known = await app.database.read(blobs.find_anywhere, stored.digest)
+    if known is None:
+        raise Invalid("the blob was deleted while it was pushed: push it again")
+    try:
+        await app.store.check(known)
+    except BlobDamaged:
+        if await app.database.write(blobs.replace, known, stored):
+            known, stored = stored, known
+    if stored.location is not None:
+        await app.store.delete(stored.location)
+    return known
+
+
+def _record_row(
+    connection: Connection,
+    repository: RepositoryName,
+    stored: StoredBlob,
+    recorded: UploadState | None,
+    now_ms: int,
+) -> bool:
+    if recorded is not None and not uploads.claim(connection, recorded):
+        raise UploadChanged("another request finished or cancelled this upload: ask whether the blob is there")
+    return blobs.record(connection, repository, stored, now_ms)

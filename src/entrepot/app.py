@@ -1,0 +1,60 @@
+"""App: everything a request needs that lives longer than the request. The one place that opens and closes resources."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from entrepot.clock import Clock, system_clock
+from entrepot.database.changes import Cache
+from entrepot.database.database import Database
+from entrepot.database.open import open_database
+from entrepot.identity.keys import Keys, load_or_make
+from entrepot.identity.passwords import Verifier
+from entrepot.settings import Settings
+from entrepot.storage.open import open_store
+from entrepot.storage.store import BlobStore, StoredBlob
+from entrepot.telemetry.metrics import Metrics
+
+CACHE_BYTES_MAX = 64 * 1024 * 1024
+"""What a worker remembers of manifests, links, users and namespaces, roughly."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    settings: Settings
+    database: Database
+    store: BlobStore
+    keys: Keys
+    passwords: Verifier
+    cache: Cache[Any]
+    metrics: Metrics
+    clock: Clock
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_clock) -> AsyncIterator[App]:
+    """Open the resources that the settings name, in the event loop that will use them; close them at the end."""
+
+    def on_damage(blob: StoredBlob) -> None:
+        metrics.damaged_blobs.inc()
+        log.error(
+            "the stored bytes of %s (%d bytes, at %s) are missing or damaged", blob.digest, blob.size, blob.location
+        )
+
+    keys = load_or_make(settings.data / "keys")
+    passwords = Verifier()
+    database = open_database(settings.database, settings.data)
+    try:
+        store = open_store(settings.storage, settings.data, on_damage)
+        try:
+            cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
+            yield App(settings, database, store, keys, passwords, cache, metrics, clock)
+        finally:
+            await store.close()
+    finally:
+        passwords.close()
+        await database.close()

@@ -1,0 +1,1 @@
+"""The `entrepot` command: one file for each group of commands."""

@@ -1,0 +1,83 @@
+"""`entrepot serve`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entrepot import settings as settings_module
+from entrepot.cli import direct
+from entrepot.cli.options import ConfigFile, Data
+from entrepot.clock import system_clock
+from entrepot.identity import passwords, users
+from entrepot.settings import Settings
+from entrepot.telemetry import logging as telemetry_logging
+
+PASSWORD_VARIABLE = "ENTREPOT_ADMIN_PASSWORD"  # noqa: S105 (a name, not a password)
+
+
+def serve(
+    data: Data = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen [default: 127.0.0.1:5000].")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="Worker processes [default: one a processor].")
+    ] = None,
+    config: ConfigFile = None,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM key, PKCS#8.")] = None,
+) -> None:
+    """Start the registry."""
+    overrides = {
+        "data": data,
+        "server.listen": listen,
+        "server.workers": workers,
+        "server.tls_cert": tls_cert,
+        "server.tls_key": tls_key,
+    }
+    settings = settings_module.load(config, overrides=overrides)
+    # Imported here because the other commands do without the web server.
+    from entrepot.server import check_address
+    from entrepot.server import serve as run
+
+    check_address(settings.server.listen)
+    telemetry_logging.configure(settings.log.level)
+    password = first_administrator(settings)
+    _greet(settings, password)
+    command = [sys.executable, "-m", "entrepot", "worker", "--data", str(settings.data)]
+    run(settings, [*command, "--config", str(config)] if config is not None else command)
+
+
+def first_administrator(settings: Settings) -> str | None:
+    """Make the administrator if there is none; answers the generated password, if one was generated."""
+    given = os.environ.get(PASSWORD_VARIABLE)
+    if direct.write(settings, users.has_administrator):
+        return None
+    password = given or passwords.generate()
+    password_hash = passwords.hash_password(password)
+    direct.write(settings, users.add_administrator, users.ADMINISTRATOR, password_hash, system_clock())
+    return None if given else password
+
+
+def _greet(settings: Settings, password: str | None) -> None:
+    """What a new user needs to go on. On the standard error: the standard output is for the log."""
+    scheme = "https" if settings.server.tls_cert else "http"
+    host = settings.server.listen
+    lines = [f"Entrepot serves {scheme}://{host}, with its data in {settings.data.absolute()}"]
+    if password is not None:
+        lines += [
+            "",
+            f"  administrator: {users.ADMINISTRATOR}",
+            f"  password:      {password}     (shown this once; change it with: entrepot user password)",
+        ]
+    lines += [
+        "",
+        f"  docker login {host} --username {users.ADMINISTRATOR}",
+        f"  docker tag alpine {host}/team/alpine",
+        f"  docker push {host}/team/alpine",
+        "",
+    ]
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -1,0 +1,152 @@
+"""Blobs: bytes known by digest, and which repositories may read them."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from entrepot.content import repositories
+from entrepot.content.errors import BlobInUse, BlobUnknown
+from entrepot.content.tables import blobs, manifest_blobs, repository_blobs
+from entrepot.content.tables import repositories as repositories_table
+from entrepot.database import dialect
+from entrepot.database.changes import announce
+from entrepot.database.statements import Statement
+from entrepot.oci.digest import Digest
+from entrepot.oci.name import RepositoryName
+from entrepot.storage.store import StoredBlob
+
+MOUNT_SOURCES_MAX = 100
+"""Repositories looked at for an anonymous mount."""
+
+_LINKED = Statement(
+    select(blobs.c.size, blobs.c.location, blobs.c.content)
+    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
+    .join(repositories_table, repositories_table.c.id == repository_blobs.c.repository_id)
+    .where(repositories_table.c.name == bindparam("name"), blobs.c.digest == bindparam("digest"))
+)
+_LINKED_MANY = (
+    select(blobs.c.digest, blobs.c.id, blobs.c.size)
+    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
+    .where(
+        repository_blobs.c.repository_id == bindparam("repository_id"),
+        blobs.c.digest.in_(bindparam("digests", expanding=True)),
+    )
+)
+_BY_DIGEST = select(blobs.c.id, blobs.c.size, blobs.c.location, blobs.c.content).where(
+    blobs.c.digest == bindparam("digest")
+)
+_ALL_HOLDERS = (
+    select(repositories_table.c.name)
+    .join(repository_blobs, repository_blobs.c.repository_id == repositories_table.c.id)
+    .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
+    .where(blobs.c.digest == bindparam("digest"))
+    .order_by(repositories_table.c.id)
+)
+_HOLDERS = _ALL_HOLDERS.limit(MOUNT_SOURCES_MAX)
+_KNOWN_LOCATIONS = select(blobs.c.location).where(blobs.c.location.in_(bindparam("locations", expanding=True)))
+_INSERT = Statement(dialect.insert_or_ignore(blobs, "digest", returning=(blobs.c.id,)))
+_LINK = Statement(dialect.insert_or_ignore(repository_blobs, "repository_id", "blob_id"))
+_NEEDED = (
+    select(manifest_blobs.c.manifest_id)
+    .where(
+        manifest_blobs.c.repository_id == bindparam("repository_id"), manifest_blobs.c.blob_id == bindparam("blob_id")
+    )
+    .limit(1)
+)
+_UNLINK = delete(repository_blobs).where(
+    repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == bindparam("blob_id")
+)
+
+
+def find(connection: Connection, repository: RepositoryName, digest: Digest) -> StoredBlob | None:
+    """The blob, if the repository is linked to it."""
+    row = _LINKED.one(connection, name=repository, digest=digest)
+    return None if row is None else _stored(digest, *row)
+
+
+def find_anywhere(connection: Connection, digest: Digest) -> StoredBlob | None:
+    """The blob, whoever may read it: for callers that never tell a client."""
+    row = connection.execute(_BY_DIGEST, {"digest": digest}).one_or_none()
+    return None if row is None else _stored(digest, row.size, row.location, row.content)
+
+
+def linked(connection: Connection, repository_id: int, digests: Iterable[Digest]) -> dict[str, tuple[int, int]]:
+    """Of these digests, those the repository is linked to: digest to (blob id, size in bytes)."""
+    rows = connection.execute(_LINKED_MANY, {"repository_id": repository_id, "digests": list(digests)})
+    return {row.digest: (row.id, row.size) for row in rows}
+
+
+def holders(connection: Connection, digest: Digest) -> list[RepositoryName]:
+    """Repositories that are linked to the blob, some of them when there are many."""
+    return [RepositoryName(name) for name in connection.execute(_HOLDERS, {"digest": digest}).scalars()]
+
+
+def record(connection: Connection, repository: RepositoryName, stored: StoredBlob, now_ms: int) -> bool:
+    """Link the repository to the blob that was just stored.
+
+    Answers whether what was just stored is the blob now. If not, the blob was known already: see `replace` for one
+    whose known bytes are damaged.
+    """
+    inserted = _INSERT.one(
+        connection,
+        digest=stored.digest,
+        size=stored.size,
+        location=stored.location,
+        content=stored.content,
+        created_at_ms=now_ms,
+    )
+    if inserted is None:
+        link(connection, repository, stored.digest, now_ms)
+        return False
+    _link(connection, repository, inserted[0], now_ms)
+    return True
+
+
+def replace(connection: Connection, damaged: StoredBlob, stored: StoredBlob) -> bool:
+    """Put newly received bytes in the place of damaged ones. False when somebody else did, or the blob is gone."""
+    replaced = connection.execute(
+        update(blobs)
+        .where(blobs.c.digest == damaged.digest, blobs.c.location == damaged.location)
+        .values(location=stored.location, content=stored.content, size=stored.size)
+    )
+    if replaced.rowcount == 0:
+        return False
+    for name in connection.execute(_ALL_HOLDERS, {"digest": stored.digest}).scalars():
+        announce(connection, repositories.topic(RepositoryName(name)))
+    return True
+
+
+def link(connection: Connection, repository: RepositoryName, digest: Digest, now_ms: int) -> StoredBlob:
+    """Let the repository read a blob. Raises BlobUnknown when it is gone."""
+    row = connection.execute(_BY_DIGEST, {"digest": digest}).one_or_none()
+    if row is None:
+        raise BlobUnknown(f"there is no blob {digest}", {"digest": digest})
+    _link(connection, repository, row.id, now_ms)
+    return _stored(digest, row.size, row.location, row.content)
+
+
+def unlink(connection: Connection, repository: RepositoryName, digest: Digest) -> None:
+    """Take the blob out of the repository. Raises BlobUnknown, or BlobInUse when a manifest there needs it."""
+    repository_id = repositories.require(connection, repository)
+    blob_id = linked(connection, repository_id, [digest]).get(digest, (None,))[0]
+    if blob_id is None:
+        raise BlobUnknown(f"there is no blob {digest} in {repository}", {"digest": digest})
+    key = {"repository_id": repository_id, "blob_id": blob_id}
+    if connection.execute(_NEEDED, key).first() is not None:
+        raise BlobInUse(f"a manifest in {repository} needs this blob: delete the manifest first", {"digest": digest})
+    connection.execute(_UNLINK, key)
+    announce(connection, repositories.topic(repository))
+
+
+def known_locations(connection: Connection, locations: list[str]) -> set[str]:
+    """Of these locations, those that a blob is at."""
+    return set(connection.execute(_KNOWN_LOCATIONS, {"locations": locations}).scalars())
+
+
+def _link(connection: Connection, repository: RepositoryName, blob_id: int, now_ms: int) -> None:
+    repository_id = repositories.ensure(connection, repository, now_ms)
+    _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, linked_at_ms=now_ms)
+
+
+def _stored(digest: Digest, size: int, location: str | None, content: bytes | None) -> StoredBlob:
+    return StoredBlob(digest, size, location, None if content is None else bytes(content))

@@ -1,0 +1,40 @@
+"""What can be wrong with content that is asked for or pushed."""
+
+from entrepot.errors import Conflict, Invalid, NotFound, RateLimited
+from entrepot.oci.errors import ManifestInvalid
+
+
+class RepositoryUnknown(NotFound):
+    pass
+
+
+class BlobUnknown(NotFound):
+    pass
+
+
+class ManifestUnknown(NotFound):
+    pass
+
+
+class UploadUnknown(NotFound):
+    pass
+
+
+class UploadInvalid(Invalid):
+    """What is asked of the upload is not a valid request."""
+
+
+class ReferenceUnknown(ManifestInvalid):
+    """A manifest lists a blob or a manifest that is not in the repository."""
+
+
+class BlobInUse(Conflict):
+    pass
+
+
+class UploadChanged(Conflict):
+    """Another request moved the upload on at the same time."""
+
+
+class TooManyUploads(RateLimited):
+    pass

@@ -1,0 +1,123 @@
+"""Content by digest, and the names and edges that make it reachable.
+
+Blobs are stored once for the whole registry; a repository can read one only through its row in repository_blobs.
+Strong edges: tag to manifest, manifest to blob, index to child. A subject is a weak one: the subject may not be there.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from entrepot.database.base import Id, TimestampMs, ascii_text, metadata
+
+DIGEST_CHARACTERS_MAX = 135
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", ascii_text(255), nullable=False, unique=True),
+    Column("created_at_ms", TimestampMs, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("location", ascii_text(255), unique=True),
+    Column("content", LargeBinary),
+    Column("created_at_ms", TimestampMs, nullable=False),
+)
+
+repository_blobs = Table(
+    "repository_blobs",
+    metadata,
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("blob_id", Id, ForeignKey("blobs.id"), nullable=False),
+    Column("linked_at_ms", TimestampMs, nullable=False),
+    PrimaryKeyConstraint("repository_id", "blob_id"),
+    Index(None, "blob_id"),
+    sqlite_with_rowid=False,
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False),
+    Column("media_type", String(255), nullable=False),
+    Column("artifact_type", String(255)),
+    Column("subject", ascii_text(DIGEST_CHARACTERS_MAX)),
+    Column("payload", LargeBinary, nullable=False),
+    Column("referrer_descriptor", LargeBinary),
+    Column("pushed_by", String(320), nullable=False),
+    Column("pushed_at_ms", TimestampMs, nullable=False),
+    UniqueConstraint("repository_id", "digest"),
+    Index("ix_manifests_subject", "repository_id", "subject", "id"),
+)
+
+manifest_blobs = Table(
+    "manifest_blobs",
+    metadata,
+    # The key's columns come first: before 3.41, SQLite's integrity check of a table without row numbers sees NULL in
+    # columns that come between them.
+    Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
+    Column("blob_id", Id, nullable=False),
+    Column("repository_id", Id, nullable=False),
+    PrimaryKeyConstraint("manifest_id", "blob_id"),
+    # The database itself refuses to unlink a blob that a manifest of the repository needs, whatever races.
+    ForeignKeyConstraint(["repository_id", "blob_id"], ["repository_blobs.repository_id", "repository_blobs.blob_id"]),
+    Index(None, "repository_id", "blob_id"),
+    sqlite_with_rowid=False,
+)
+
+manifest_children = Table(
+    "manifest_children",
+    metadata,
+    Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False),
+    PrimaryKeyConstraint("manifest_id", "digest"),
+    Index(None, "digest"),
+    sqlite_with_rowid=False,
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("name", ascii_text(128), nullable=False),
+    Column("manifest_id", Id, ForeignKey("manifests.id"), nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("updated_at_ms", TimestampMs, nullable=False),
+    PrimaryKeyConstraint("repository_id", "name"),
+    Index(None, "manifest_id"),
+    sqlite_with_rowid=False,
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", ascii_text(36), primary_key=True),
+    Column("owner", ascii_text(320), nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("expires_at_ms", TimestampMs, nullable=False),
+    Index(None, "owner"),
+    Index(None, "expires_at_ms"),
+)

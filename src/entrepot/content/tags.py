@@ -1,0 +1,66 @@
+"""Tags: names in a repository that point to a manifest."""
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from entrepot.content import repositories
+from entrepot.content.errors import ManifestUnknown
+from entrepot.content.tables import tags
+from entrepot.database import dialect
+from entrepot.database.changes import announce
+from entrepot.database.statements import Statement
+from entrepot.oci.name import RepositoryName, Tag
+
+_INSERT = Statement(dialect.insert_or_ignore(tags, "repository_id", "name"))
+_MOVE = Statement(
+    update(tags)
+    .where(
+        tags.c.repository_id == bindparam("of_repository"),
+        tags.c.name == bindparam("tag"),
+        tags.c.manifest_id != bindparam("to_manifest"),
+    )
+    .values(manifest_id=bindparam("to_manifest"), updated_at_ms=bindparam("now_ms"))
+)
+_DELETE = delete(tags).where(tags.c.repository_id == bindparam("repository_id"), tags.c.name == bindparam("name"))
+_NAMES = (
+    select(tags.c.name)
+    .where(
+        tags.c.repository_id == bindparam("repository_id"), tags.c.name > bindparam("after"), tags.c.hidden.is_(False)
+    )
+    .order_by(tags.c.name)
+    .limit(bindparam("limit"))
+)
+
+
+def point(
+    connection: Connection, repository: RepositoryName, repository_id: int, tag: Tag, manifest_id: int, now_ms: int
+) -> None:
+    """Make the tag name this manifest."""
+    added = _INSERT.run(
+        connection,
+        repository_id=repository_id,
+        name=tag,
+        manifest_id=manifest_id,
+        hidden=tag.is_referrers_fallback,
+        updated_at_ms=now_ms,
+    )
+    if added:
+        return
+    if _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
+        announce(connection, repositories.topic(repository))
+
+
+def remove(connection: Connection, repository: RepositoryName, tag: Tag) -> None:
+    """Take the tag away; the manifest stays. Raises ManifestUnknown."""
+    repository_id = repositories.require(connection, repository)
+    removed = connection.execute(_DELETE, {"repository_id": repository_id, "name": tag})
+    if removed.rowcount == 0:
+        raise ManifestUnknown(f"there is no tag {tag} in {repository}", {"tag": tag})
+    announce(connection, repositories.topic(repository))
+
+
+def names(connection: Connection, repository: RepositoryName, after: str, limit: int) -> list[str]:
+    """Tag names in byte order, after the given one; fallback tags of the referrers API are left out.
+
+    Raises RepositoryUnknown."""
+    repository_id = repositories.require(connection, repository)
+    return list(connection.execute(_NAMES, {"repository_id": repository_id, "after": after, "limit": limit}).scalars())

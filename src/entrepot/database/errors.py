@@ -1,0 +1,23 @@
+"""What a database can fail with, as kinds."""
+
+from sqlalchemy.exc import DBAPIError
+
+from entrepot.errors import StorageFull, Unavailable
+
+UNAVAILABLE = "the registry's database fails: try again later, or ask its operator"
+_FULL = ("database or disk is full", "no space left", "could not extend file")
+
+
+class DatabaseUnavailable(Unavailable):
+    pass
+
+
+class DatabaseHasNoSpace(StorageFull):
+    pass
+
+
+def classify(error: DBAPIError) -> Unavailable:
+    """The kind of an error that is not the statement's fault."""
+    if any(sign in str(error.orig).lower() for sign in _FULL):
+        return DatabaseHasNoSpace("the registry's database has no room: ask its operator to add space")
+    return DatabaseUnavailable(UNAVAILABLE)

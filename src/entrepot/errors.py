@@ -1,0 +1,80 @@
+"""The closed set of error kinds. A domain subclasses a kind; each face (HTTP, CLI) maps kinds to its own codes.
+
+EntrepotError
+├── Invalid              the request can never succeed as it stands
+├── Unauthenticated      who asks is unknown, or the proof of it is wrong
+├── Denied               who asks is known and may not
+├── NotFound             the thing is not there, or not there for who asks
+├── Conflict             the thing's present state forbids it
+├── TooLarge             over a named limit
+├── BadRange             a byte range that cannot be satisfied
+├── TooSlow              the client did not send in time
+├── RateLimited          too many, try later
+├── Unsupported          valid, but not something this registry does
+├── Unavailable          a resource behind the registry fails; not the client's fault
+│   └── StorageFull      no space left for what was sent
+└── ClientGone           the connection went away; nobody is left to answer
+"""
+
+from collections.abc import Mapping
+
+
+class EntrepotError(Exception):
+    """An error with a message for people that says what to do, and an optional machine-readable detail."""
+
+    def __init__(self, message: str, detail: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class Invalid(EntrepotError):
+    pass
+
+
+class Unauthenticated(EntrepotError):
+    pass
+
+
+class Denied(EntrepotError):
+    pass
+
+
+class NotFound(EntrepotError):
+    pass
+
+
+class Conflict(EntrepotError):
+    pass
+
+
+class TooLarge(EntrepotError):
+    pass
+
+
+class BadRange(EntrepotError):
+    pass
+
+
+class TooSlow(EntrepotError):
+    pass
+
+
+class RateLimited(EntrepotError):
+    pass
+
+
+class Unsupported(EntrepotError):
+    pass
+
+
+class Unavailable(EntrepotError):
+    pass
+
+
+class StorageFull(Unavailable):
+    pass
+
+
+class ClientGone(EntrepotError):
+    pass

@@ -1,0 +1,151 @@
+"""The ASGI application: every request goes through `_answer`, top to bottom."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from entrepot.access.permissions import Permission
+from entrepot.app import App
+from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavailable
+from entrepot.http import authorize, routes
+from entrepot.http.authenticate import authenticate
+from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
+from entrepot.http.messages import Headers, Request, Response, Scope, Send, send_response
+from entrepot.http.reception import Receive
+from entrepot.http.routing import Route
+from entrepot.telemetry.logging import AccessLog
+
+REQUEST_ID_CHARACTERS_MAX = 64
+log = logging.getLogger(__name__)
+
+
+class Application:
+    """Opens the App when the server's event loop starts, and closes it when it ends."""
+
+    def __init__(
+        self, opening: AbstractAsyncContextManager[App], access_log: AccessLog, on_open: Callable[[], None]
+    ) -> None:
+        self._opening = opening
+        self._on_open = on_open
+        self._access_log = access_log
+        self._app: App | None = None
+        self._request_prefix = secrets.token_hex(6)
+        self._request_number = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http" and self._app is not None:
+            await self._exchange(self._app, scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self._app = await self._opening.__aenter__()
+        except EntrepotError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        self._on_open()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._opening.__aexit__(None, None, None)
+        self._access_log.flush()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request = Request(app, scope, receive, "")
+        request.id = self._request_id(request)
+        route, response = await _answer(request)
+        response.headers.append((b"x-request-id", request.id.encode()))
+        status, sent = response.status, 0
+        if request.body_is_left and scope.get("http_version") != "2":
+            # What is left stands between this request and the next one, which might then never be read.
+            response.headers.append((b"connection", b"close"))
+        if status == CLIENT_GONE:
+            # Mostly nobody reads this. Who does sent a body that is not valid HTTP, and is still there.
+            response.status = 400
+        try:
+            sent = await send_response(response, send, head=request.method == "HEAD")
+        except EntrepotError as error:
+            # The headers are out: breaking the connection is all that tells the client.
+            log.error("the answer broke off: %s", error.message, extra={"request_id": request.id})
+            raise
+        finally:
+            self._record(request, route, status, sent, time.perf_counter() - started)
+
+    def _request_id(self, request: Request) -> str:
+        """The client's or proxy's own, if it is one, so that logs can be joined; else a new one."""
+        given = request.header(b"x-request-id")
+        if given is not None and len(given) <= REQUEST_ID_CHARACTERS_MAX and given.isascii() and given.isalnum():
+            return given
+        self._request_number += 1
+        return f"{self._request_prefix}{self._request_number:08x}"
+
+    def _record(self, request: Request, route: Route | None, status: int, sent: int, seconds: float) -> None:
+        path = route.path if route is not None else "unknown"
+        method = request.method if route is not None else "OTHER"
+        request.app.metrics.request(method, path, status, seconds)
+        client: Any = request.scope.get("client")
+        self._access_log.write(
+            {
+                "time": datetime.fromtimestamp(request.app.clock() / 1000, UTC),
+                "request_id": request.id,
+                "client": client[0] if client else "",
+                "user": request.principal.name,
+                "method": request.method,
+                "path": request.path,
+                "status": status,
+                "sent_bytes": sent,
+                "milliseconds": round(seconds * 1000, 3),
+                "user_agent": request.header(b"user-agent"),
+            }
+        )
+
+
+async def _answer(request: Request) -> tuple[Route | None, Response]:
+    """The order of things: which route, who asks, may they, and the route's own work."""
+    route: Route | None = None
+    try:
+        route = routes.match(request)
+        request.app.cache.refresh()
+        request.principal = await authenticate(request)
+        if route.permission is not Permission.PUBLIC:
+            await authorize.require(request, route.permission)
+        return route, await route.handler(request)
+    except ClientGone as error:
+        return route, _refusal(error, [])
+    except Unauthenticated as error:
+        permission = route.permission if route is not None else Permission.REGISTRY_PING
+        return route, _refusal(error, authorize.challenge(request, permission, error))
+    except EntrepotError as error:
+        if isinstance(error, Unavailable):
+            # What failed is the operator's to know, and not the client's.
+            log.error("%s: %s", error.message, _first_cause(error), extra={"request_id": request.id})
+        return route, _refusal(error, [])
+    except Exception:
+        log.exception("unexpected error", extra={"request_id": request.id})
+        return route, unexpected_response(request.id)
+
+
+def _refusal(error: EntrepotError, headers: Headers) -> Response:
+    """The answer to an error, which lets go of the frames that it went through.
+
+    They hold the request, and some of them the error: until the garbage collector comes by, which may be minutes later,
+    the web server would wait for the rest of a body that nobody reads any more, and keep the connection open for it.
+    """
+    passed: BaseException | None = error
+    while passed is not None:
+        passed.__traceback__ = None
+        passed = passed.__cause__ or passed.__context__
+    return error_response(error, headers)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -1,0 +1,38 @@
+"""From a request's Authorization header to a principal."""
+
+import base64
+import binascii
+
+from entrepot.actions import sign_in
+from entrepot.http.messages import Request
+from entrepot.identity.errors import CredentialsInvalid
+from entrepot.principal import ANONYMOUS, Principal
+
+CREDENTIALS_CHARACTERS_MAX = 32 * 1024
+"""The largest token that this registry issues has 28 KiB: every scope there may be, of the longest names."""
+
+
+async def authenticate(request: Request) -> Principal:
+    """Anonymous without the header. Raises CredentialsInvalid, TokenInvalid, TooManyLogins."""
+    header = request.header(b"authorization")
+    if header is None:
+        return ANONYMOUS
+    scheme, _, credentials = header.partition(" ")
+    if len(credentials) <= CREDENTIALS_CHARACTERS_MAX:
+        if scheme.lower() == "bearer":
+            return sign_in.with_bearer(request.app, credentials.strip())
+        if scheme.lower() == "basic":
+            name, password = decode_basic(credentials)
+            return await sign_in.with_password(request.app, name, password)
+    raise CredentialsInvalid("the Authorization header is not valid: use Basic or Bearer")
+
+
+def decode_basic(credentials: str) -> tuple[str, str]:
+    """User name and password (RFC 7617). Raises CredentialsInvalid."""
+    try:
+        name, colon, password = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        raise CredentialsInvalid("the Basic credentials are not base64 of user:password in UTF-8") from None
+    if not colon or not name:
+        raise CredentialsInvalid("the Basic credentials are not base64 of user:password in UTF-8")
+    return name, password

@@ -1,0 +1,62 @@
+"""A route's permission, held against who asks; and the challenge that tells a client how to ask again."""
+
+import string
+
+from entrepot.access.permissions import Permission
+from entrepot.actions import authorize
+from entrepot.errors import Denied, Unauthenticated
+from entrepot.http.messages import Headers, Request
+from entrepot.oci.name import is_repository_name
+
+SERVICE = "entrepot"
+TOKEN_PATH = "/token"  # noqa: S105 (a path, not a password)
+
+_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + ".-:[]_")
+_CHALLENGED_ACTIONS = {
+    Permission.REPOSITORY_PULL: "pull",
+    Permission.REPOSITORY_PUSH: "pull,push",
+    Permission.REPOSITORY_DELETE: "delete",
+}
+
+
+class Challenged(Unauthenticated):
+    """Credentials are needed, or others than were given."""
+
+
+async def require(request: Request, permission: Permission) -> None:
+    """Raises Challenged when signing in, or another token, may help; Denied when it cannot."""
+    # An empty name is none, too, and has to be found to be none here.
+    repository = request.repository if permission in _CHALLENGED_ACTIONS else None
+    if await authorize.may(request.app, request.principal, permission, repository):
+        return
+    if request.principal.is_anonymous:
+        raise Challenged("sign in first: docker login, or send the Authorization header")
+    if request.principal.scopes is not None:
+        raise Challenged(f"this token does not allow {permission.value}: ask for one with the scope in the challenge")
+    raise Denied(f"you may not do this here: it needs {permission.value}", {"permission": permission.value})
+
+
+def challenge(request: Request, permission: Permission, error: Exception) -> Headers:
+    """The WWW-Authenticate header (RFC 6750, section 3, with the token service's address)."""
+    text = f'Bearer realm="{base_url(request)}{TOKEN_PATH}",service="{SERVICE}"'
+    if permission in _CHALLENGED_ACTIONS and is_repository_name(request.repository_text):
+        # A name that is none could end the quotation, and name scopes that nobody asked for.
+        text += f',scope="repository:{request.repository_text}:{_CHALLENGED_ACTIONS[permission]}"'
+    elif permission is Permission.REGISTRY_CATALOG:
+        text += ',scope="registry:catalog:*"'
+    if request.principal.scopes is not None:
+        text += ',error="insufficient_scope"'
+    elif not isinstance(error, Challenged):
+        text += ',error="invalid_token"'
+    return [(b"www-authenticate", text.encode())]
+
+
+def base_url(request: Request) -> str:
+    """How the client reaches this registry."""
+    configured = request.app.settings.server.external_url
+    if configured:
+        return configured.rstrip("/")
+    host = request.header(b"host") or request.scope.get("server", ("localhost",))[0]
+    # Only what a host may consist of: the text goes back into a quoted header.
+    host = "".join(character for character in host if character in _HOST_CHARACTERS)
+    return f"{request.scope.get('scheme', 'http')}://{host}"

@@ -1,0 +1,183 @@
+"""A request and a response, as thin as they can be over ASGI: a pull makes tens of thousands of them a second."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from entrepot.app import App
+from entrepot.errors import Invalid, TooLarge
+from entrepot.http import reception
+from entrepot.http.reception import Message, Receive
+from entrepot.oci.name import RepositoryName
+from entrepot.principal import ANONYMOUS, Principal
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+QUERY_FIELDS_MAX = 64
+
+
+class Request:
+    """One request. Routing sets `repository` and `reference` (percent-decoded), authentication sets `principal`."""
+
+    __slots__ = (
+        "_body_ended",
+        "_headers",
+        "_query",
+        "_receive",
+        "app",
+        "id",
+        "method",
+        "path",
+        "principal",
+        "reference",
+        "repository_text",
+        "scope",
+    )
+
+    def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
+        self.app = app
+        self.scope = scope
+        self.id = request_id
+        self.method: str = scope["method"]
+        self.path: str = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+        self.principal: Principal = ANONYMOUS
+        self.repository_text = ""
+        self.reference = ""
+        self._receive = receive
+        self._body_ended = False
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: dict[str, list[str]] | None = None
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Raises NameInvalid."""
+        return RepositoryName.parse(self.repository_text)
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; the first one of several. Names are lower case."""
+        if self._headers is None:
+            self._headers = dict(reversed(self.scope["headers"]))
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def query(self, name: str) -> str | None:
+        """A query parameter's value; the first one of several."""
+        values = self.query_all(name)
+        return values[0] if values else None
+
+    def query_text(self, name: str) -> str:
+        """A query parameter that may be any text, as far as PostgreSQL can compare with it. Raises Invalid."""
+        text = self.query(name) or ""
+        if "\x00" in text:
+            raise Invalid(f"{name} has a NUL in it")
+        return text
+
+    def query_all(self, name: str) -> list[str]:
+        """Raises Invalid when the query cannot be read."""
+        if self._query is None:
+            try:
+                text = self.scope["query_string"].decode("ascii")
+                self._query = parse_qs(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX) if text else {}
+            except ValueError:
+                raise Invalid(
+                    f"the query cannot be read: use ASCII and {QUERY_FIELDS_MAX} parameters at most"
+                ) from None
+        return self._query.get(name, [])
+
+    @property
+    def content_length(self) -> int | None:
+        """The announced body's bytes, None when it is sent in chunks."""
+        text = self.header(b"content-length")
+        return int(text) if text is not None and text.isdecimal() else None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is announced, though it may turn out to be empty."""
+        if self.content_length is not None:
+            return self.content_length > 0
+        return self.header(b"transfer-encoding") is not None or self.scope.get("http_version") == "2"
+
+    @property
+    def body_is_left(self) -> bool:
+        """Whether some of the body, as far as is known, is still to be received."""
+        return not self._body_ended and self.has_body
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises TooLarge, and what `pieces` raises."""
+        limit = TooLarge(f"the body is larger than {bytes_max} bytes")
+        if (self.content_length or 0) > bytes_max:
+            raise limit
+        received = bytearray()
+        async for piece in self.pieces(ahead_bytes=0):
+            received += piece
+            if len(received) > bytes_max:
+                raise limit
+        return bytes(received)
+
+    def pieces(self, expected: int | None = None, ahead_bytes: int = reception.BYTES_AHEAD) -> AsyncIterator[bytes]:
+        """The body as it arrives; `expected` bytes, when that was announced by other means. See `reception.pieces`."""
+        server = self.app.settings.server
+        return reception.pieces(
+            self._receive,
+            self._end_body,
+            announced=self.content_length,
+            expected=expected,
+            ahead_bytes=ahead_bytes,
+            idle_seconds=server.body_idle_seconds,
+            bytes_per_second_min=server.body_bytes_per_second_min,
+        )
+
+    def _end_body(self) -> None:
+        self._body_ended = True
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A body that the web server takes from a file by itself."""
+
+    path: str
+    size: int
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer. The body is bytes, a file that the server sends by itself, or a stream."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes | SentFile | AsyncIterator[bytes] = b""
+
+
+def json_response(status: int, content: object, headers: Headers | None = None) -> Response:
+    body = orjson.dumps(content)
+    return Response(
+        status,
+        [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(headers or [])],
+        body,
+    )
+
+
+async def send_response(response: Response, send: Send, *, head: bool) -> int:
+    """Send the answer, without its body for a HEAD request; answers the bytes of the body."""
+    body = response.body
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    if head or body == b"":
+        await send({"type": "http.response.body", "body": b""})
+        return 0
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": body})
+        return len(body)
+    if isinstance(body, SentFile):
+        await send({"type": "http.response.pathsend", "path": body.path})
+        return body.size
+    sent = 0
+    async for piece in body:
+        sent += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    return sent

@@ -1,0 +1,19 @@
+"""What a route is."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from entrepot.access.permissions import Permission
+from entrepot.http.messages import Request, Response
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` is a name for people, logs and metrics; the faces decide which path belongs to it."""
+
+    methods: tuple[str, ...]
+    path: str
+    handler: Handler
+    permission: Permission

@@ -1,0 +1,131 @@
+"""Sends a blob: whole, in ranges, or by sending the client elsewhere (RFC 9110, section 14)."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+
+from entrepot.app import App
+from entrepot.errors import BadRange
+from entrepot.http.messages import Headers, Request, Response, SentFile
+from entrepot.storage.driver import Held, LocalFile, Redirect
+from entrepot.storage.store import StoredBlob
+
+RANGES_MAX = 32
+_RANGE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
+
+Span = tuple[int, int]
+"""From the first byte up to, not including, the last."""
+
+
+class RangeOutside(BadRange):
+    """None of the ranges has a byte of the blob in it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range is outside of the blob, which has {size} bytes", {"size": size})
+        self.size = size
+
+
+async def blob_response(request: Request, blob: StoredBlob, headers: Headers) -> Response:
+    """The answer to GET or HEAD. Raises BadRange, BlobDamaged."""
+    etag = f'"{blob.digest}"'
+    common = [*headers, (b"etag", etag.encode()), (b"accept-ranges", b"bytes")]
+    if is_fresh(request, etag):
+        return Response(304, common)
+    access = await request.app.store.open(blob)
+    if request.method == "HEAD":
+        return Response(200, [*common, (b"content-length", b"%d" % blob.size)])
+    if isinstance(access, Redirect):
+        # The address is good for minutes, whereas the blob never changes.
+        once = [(name, value) for name, value in headers if name != b"cache-control"]
+        once += [(b"cache-control", b"no-store"), (b"location", access.url.encode()), (b"content-length", b"0")]
+        return Response(307, once)
+    spans = _spans(request, blob.size, etag)
+    if spans is None:
+        whole = [*common, (b"content-length", b"%d" % blob.size)]
+        if isinstance(access, Held):
+            return Response(200, whole, access.content)
+        if isinstance(access, LocalFile):
+            return Response(200, whole, SentFile(access.path, blob.size))
+        return Response(200, whole, request.app.store.read(blob, 0, blob.size))
+    if len(spans) == 1:
+        return _one_range(request.app, blob, spans[0], common)
+    return _several_ranges(request.app, blob, spans, common)
+
+
+def is_fresh(request: Request, etag: str) -> bool:
+    """Whether the client has this content already (RFC 9110, section 13.1.2)."""
+    known = request.header(b"if-none-match")
+    return known is not None and (
+        known.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
+    )
+
+
+def _one_range(app: App, blob: StoredBlob, span: Span, common: Headers) -> Response:
+    start, end = span
+    headers = [
+        *common,
+        (b"content-length", b"%d" % (end - start)),
+        (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, blob.size)),
+    ]
+    return Response(206, headers, app.store.read(blob, start, end))
+
+
+def _several_ranges(app: App, blob: StoredBlob, spans: list[Span], common: Headers) -> Response:
+    boundary = secrets.token_hex(16)
+    content_type = next((value for name, value in common if name == b"content-type"), b"application/octet-stream")
+    heads = [
+        b"\r\n--%s\r\ncontent-type: %s\r\ncontent-range: bytes %d-%d/%d\r\n\r\n"
+        % (boundary.encode(), content_type, start, end - 1, blob.size)
+        for start, end in spans
+    ]
+    tail = b"\r\n--%s--\r\n" % boundary.encode()
+    length = sum(map(len, heads)) + sum(end - start for start, end in spans) + len(tail)
+    headers = [
+        *[(name, value) for name, value in common if name != b"content-type"],
+        (b"content-type", b"multipart/byteranges; boundary=" + boundary.encode()),
+        (b"content-length", b"%d" % length),
+    ]
+
+    async def parts() -> AsyncIterator[bytes]:
+        for head, (start, end) in zip(heads, spans, strict=True):
+            yield head
+            async for piece in app.store.read(blob, start, end):
+                yield piece
+        yield tail
+
+    return Response(206, headers, parts())
+
+
+def _spans(request: Request, size: int, etag: str) -> list[Span] | None:
+    """The ranges asked for; None when the whole is to be sent. Raises BadRange when none can be satisfied."""
+    text = request.header(b"range")
+    if text is None or not text.startswith("bytes=") or request.header(b"if-range") not in {None, etag}:
+        return None
+    wanted = [_RANGE.fullmatch(item) for item in text[6:].split(",")]
+    if len(wanted) > RANGES_MAX:
+        return None
+    spans = []
+    for match in wanted:
+        if match is None or match.group(1) == match.group(2) == "":
+            return None
+        span = _span(match.group(1), match.group(2), size)
+        if span is not None:
+            spans.append(span)
+    if not spans:
+        raise RangeOutside(size)
+    # More than the blob itself, by ranges that overlap, is asked for by nobody with good intentions.
+    return spans if sum(end - start for start, end in spans) <= size else None
+
+
+def _span(first: str, last: str, size: int) -> Span | None:
+    if first == "":
+        length = min(_position(last), size)
+        return (size - length, size) if length else None
+    start = _position(first)
+    end = min(_position(last) + 1, size) if last else size
+    return (start, end) if start < end else None
+
+
+def _position(digits: str) -> int:
+    """The number, or one that is outside of any blob when it has more digits than int() takes."""
+    return int(digits.lstrip("0")[:20] or "0")

@@ -1,0 +1,54 @@
+"""The token service, both forms (distribution, "Token Authentication Specification" and "OAuth2 Token")."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from entrepot.actions import sign_in
+from entrepot.actions.sign_in import IssuedToken
+from entrepot.errors import Invalid
+from entrepot.http.messages import Request, Response, json_response
+from entrepot.identity.errors import CredentialsInvalid
+from entrepot.principal import Principal
+
+FORM_BYTES_MAX = 64 * 1024
+FORM_FIELDS_MAX = 64
+
+
+async def get(request: Request) -> Response:
+    """Basic credentials, or none for what everybody may do."""
+    principal = _own(request.principal)
+    issued = await sign_in.issue_token(request.app, principal, request.query_all("scope"))
+    return json_response(200, _reply(issued), [(b"cache-control", b"no-store")])
+
+
+async def post(request: Request) -> Response:
+    """The OAuth2 form with grant_type=password."""
+    text = (await request.body(FORM_BYTES_MAX)).decode("utf-8", "replace")
+    try:
+        form = parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
+    grant_type = form.get("grant_type", [""])[0]
+    if grant_type != "password":
+        raise Invalid(f"the grant type {grant_type[:50]!r} is not supported: use password")
+    principal = await sign_in.with_password(request.app, form.get("username", [""])[0], form.get("password", [""])[0])
+    issued = await sign_in.issue_token(request.app, principal, form.get("scope", []))
+    scope = " ".join(f"{s.type}:{s.name}:{','.join(sorted(s.actions))}" for s in issued.scopes)
+    return json_response(200, {**_reply(issued), "scope": scope}, [(b"cache-control", b"no-store")])
+
+
+def _own(principal: Principal) -> Principal:
+    """A token is got with a password: one token must not be traded for another that lives longer."""
+    if principal.scopes is not None:
+        raise CredentialsInvalid("send the user name and the password, not a token, to get a token")
+    return principal
+
+
+def _reply(issued: IssuedToken) -> dict[str, object]:
+    issued_at = datetime.fromtimestamp(issued.issued_at, UTC).isoformat().replace("+00:00", "Z")
+    return {
+        "token": issued.token,
+        "access_token": issued.token,
+        "expires_in": issued.expires_in,
+        "issued_at": issued_at,
+    }

@@ -1,0 +1,70 @@
+"""Manifests ("Pulling manifests", "Pushing Manifests", "Deleting Manifests", "Deleting Tags")."""
+
+from entrepot.actions import pull, push
+from entrepot.content import manifests, tags
+from entrepot.errors import TooLarge
+from entrepot.http.messages import Request, Response
+from entrepot.http.streaming import is_fresh
+from entrepot.http.v2.answers import accepted, created, digest_header
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import DigestInvalid
+from entrepot.oci.manifest import MANIFEST_BYTES_MAX, ManifestDocument
+from entrepot.oci.name import Tag, parse_reference
+
+TAGS_IN_REQUEST_MAX = 50
+
+
+class TooManyTags(TooLarge):
+    pass
+
+
+async def get(request: Request) -> Response:
+    stored = await pull.manifest(request.app, request.repository, parse_reference(request.reference))
+    etag = f'"{stored.digest}"'
+    headers = [
+        (b"content-type", stored.media_type.encode()),
+        (b"content-length", b"%d" % len(stored.payload)),
+        digest_header(stored.digest),
+        (b"etag", etag.encode()),
+    ]
+    if is_fresh(request, etag):
+        return Response(304, headers[2:])
+    return Response(200, headers, stored.payload)
+
+
+async def put(request: Request) -> Response:
+    reference = parse_reference(request.reference)
+    names = [Tag.parse(name) for name in request.query_all("tag")]
+    if len(names) > TAGS_IN_REQUEST_MAX:
+        raise TooManyTags(f"give {TAGS_IN_REQUEST_MAX} tags at most with one manifest")
+    payload = await request.body(MANIFEST_BYTES_MAX)
+    digest = _digest(reference, payload)
+    if isinstance(reference, Tag):
+        names.append(reference)
+    document = ManifestDocument.parse(payload, request.header(b"content-type") or "")
+    pushed = await push.manifest(request.app, request.principal, request.repository, digest, names, document)
+    headers = [(b"oci-tag", tag.encode()) for tag in pushed.tags]
+    if pushed.subject is not None:
+        headers.append((b"oci-subject", pushed.subject.encode()))
+    return created(f"/v2/{request.repository_text}/manifests/{reference}", digest, headers)
+
+
+async def delete(request: Request) -> Response:
+    reference = parse_reference(request.reference)
+    if isinstance(reference, Tag):
+        await request.app.database.write(tags.remove, request.repository, reference)
+    else:
+        await request.app.database.write(manifests.remove, request.repository, reference)
+    return accepted()
+
+
+def _digest(reference: Digest | Tag, payload: bytes) -> Digest:
+    if not isinstance(reference, Digest):
+        return Digest.of(payload)
+    digest = Digest.of(payload, reference.algorithm)
+    if digest != reference:
+        raise DigestInvalid(
+            "the manifest that was sent does not have the digest in the URL",
+            {"announced": reference, "received": digest},
+        )
+    return digest

@@ -1,0 +1,64 @@
+"""Short-lived bearer tokens of the Docker protocol (distribution, "Token Authentication Implementation")."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from entrepot.identity.errors import TokenInvalid
+from entrepot.principal import REPOSITORY_ACTIONS_MAX, Principal, Scope
+
+ALGORITHM = "EdDSA"
+ISSUER = "entrepot"
+AUDIENCE = "entrepot"
+LEEWAY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A verified token: for whom, and until when (seconds since the epoch)."""
+
+    principal: Principal
+    expires_at: int
+
+
+def issue(key: Ed25519PrivateKey, principal: Principal, scopes: tuple[Scope, ...], now: int, lifetime: int) -> str:
+    """A signed token for these scopes. `now` and `lifetime` are in seconds."""
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": principal.name,
+        "provider": principal.provider,
+        "iat": now,
+        "nbf": now - LEEWAY_SECONDS,
+        "exp": now + lifetime,
+        "jti": secrets.token_hex(8),
+        "access": [{"type": s.type, "name": s.name, "actions": sorted(s.actions)} for s in scopes],
+    }
+    return jwt.encode(claims, key, algorithm=ALGORITHM)
+
+
+def verify(key: Ed25519PrivateKey, token: str) -> Bearer:
+    """Raises TokenInvalid for a token that is not ours, was changed, or is over."""
+    try:
+        claims = jwt.decode(
+            token,
+            key.public_key(),
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": ["exp", "nbf", "sub", "jti"]},
+            leeway=LEEWAY_SECONDS,
+        )
+        scopes = tuple(_scope(entry) for entry in claims["access"][:REPOSITORY_ACTIONS_MAX])
+        return Bearer(Principal(str(claims["provider"]), str(claims["sub"]), scopes), int(claims["exp"]))
+    except jwt.ExpiredSignatureError:
+        raise TokenInvalid("the bearer token has expired: get a new one") from None
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        raise TokenInvalid("the bearer token is not valid: get a new one") from None
+
+
+def _scope(entry: dict[str, Any]) -> Scope:
+    return Scope(entry["type"], entry["name"], frozenset(entry["actions"]))

@@ -1,0 +1,120 @@
+"""Brings a database to the newest schema, and tells whether it is."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from entrepot.content import tables as content
+from entrepot.database import tables as database
+from entrepot.database.base import metadata
+from entrepot.database.errors import classify
+from entrepot.errors import Unavailable
+from entrepot.identity import tables as identity
+from entrepot.namespaces import tables as namespaces
+
+HEAD = "0001"
+"""The newest revision; a test compares it with the tree. Known here so that starting need not load Alembic (0.2 s)."""
+ADVISORY_LOCK = 0x656E7472
+DOMAINS = (content, database, identity, namespaces)
+"""Imported so that the metadata is complete."""
+METADATA = metadata
+
+
+class SchemaTooNew(Unavailable):
+    pass
+
+
+def upgrade(url: str) -> bool:
+    """Migrate to HEAD if needed; True when something was done. Any number of processes may call this at once.
+
+    Raises SchemaTooNew for a database that a newer version of this program has migrated."""
+    engine = _engine(url)
+    try:
+        with _alone(engine), engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # Kept in the file. While several processes open a new database, some would find it locked.
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            before = revision(connection)
+            if before == HEAD:
+                return False
+            with _whole(connection):
+                _run_alembic(connection, before)
+            return True
+    except DBAPIError as error:
+        raise classify(error) from error
+    finally:
+        engine.dispose()
+
+
+def revision(connection: Connection) -> str | None:
+    """The database's revision, None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _run_alembic(connection: Connection, before: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaTooNew(
+            f"the database has revision {before}, which this version does not know: run a newer version ({error})"
+        ) from error
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    elif parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        return create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    return create_engine(parsed, poolclass=NullPool)
+
+
+@contextmanager
+def _whole(connection: Connection) -> Iterator[None]:
+    """What is done here is done as a whole, or not at all when it fails or the process dies.
+
+    On PostgreSQL Alembic sees to that, for each migration. Python's SQLite would commit each table by itself.
+    """
+    if connection.dialect.name == "postgresql":
+        yield
+        connection.commit()
+        return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """One process at a time migrates a database."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            yield
+        return
+    file = os.open(f"{engine.url.database}-migrate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

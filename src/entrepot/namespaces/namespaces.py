@@ -1,0 +1,53 @@
+"""Namespaces: the paths above repositories, and what holds for everything below them.
+
+A namespace needs no row to exist; a row is a setting. The nearest one above a repository (or its own) holds.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from entrepot.database import dialect
+from entrepot.database.changes import announce
+from entrepot.namespaces.tables import namespaces
+from entrepot.oci.name import RepositoryName
+
+TOPIC = "namespaces"
+"""What caches about namespaces are announced under."""
+
+_SETTINGS = select(namespaces.c.path, namespaces.c.public).where(
+    namespaces.c.path.in_(bindparam("paths", expanding=True))
+)
+_LIST = select(namespaces.c.path, namespaces.c.public).order_by(namespaces.c.path)
+_SET = dialect.insert_or_update(namespaces, "path", update=("public",))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """`path` is empty for the registry's root."""
+
+    path: str
+    public: bool
+
+
+def is_public(connection: Connection, repository: RepositoryName) -> bool:
+    """Whether anybody may pull from the repository."""
+    paths = repository.ancestors()
+    settings = {row.path: row.public for row in connection.execute(_SETTINGS, {"paths": paths})}
+    return next((settings[path] for path in paths if path in settings), False)
+
+
+def set_public(connection: Connection, path: str, public: bool, now_ms: int) -> None:
+    dialect.execute(connection, _SET, {"path": path, "public": public, "created_at_ms": now_ms})
+    announce(connection, TOPIC)
+
+
+def inherit(connection: Connection, path: str) -> bool:
+    """Remove the setting; what is above holds again. False when there was none."""
+    removed = connection.execute(delete(namespaces).where(namespaces.c.path == path))
+    announce(connection, TOPIC)
+    return removed.rowcount > 0
+
+
+def listing(connection: Connection) -> list[Namespace]:
+    return [Namespace(*row) for row in connection.execute(_LIST)]

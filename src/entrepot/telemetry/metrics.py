@@ -1,0 +1,104 @@
+"""Prometheus metrics of all workers of this machine, and nothing about names, users or digests."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+DIRECTORY_PREFIX = "entrepot-metrics-"
+MEMORY = Path("/dev/shm")  # noqa: S108 (the directory made there is this user's alone)
+LEFT_AFTER_SECONDS = 60
+"""How old a directory must be to count as one that a killed server left."""
+
+
+def share_between_processes() -> Path:
+    """Make the directory in which the processes to come keep their counts. Call before any of them imports metrics."""
+    # In memory where there is a place for that: to count is to write to a mapped file, and on a disk that is full the
+    # kernel ends the process that does so.
+    parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    for left in parent.glob(f"{DIRECTORY_PREFIX}*"):
+        _remove_unused(left)
+    directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX, dir=parent))
+    # Never closed: locked for as long as this process or one of its workers is there.
+    fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
+    os.environ[DIRECTORY_VARIABLE] = str(directory)
+    return directory
+
+
+def _remove_unused(directory: Path) -> None:
+    """Remove what a killed server left; leave what belongs to one that runs, or to another user."""
+    try:
+        if directory.stat().st_mtime > time.time() - LEFT_AFTER_SECONDS:
+            return
+        file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(file)
+
+
+class Metrics:
+    """The counters of this process. One instance a process: the client library registers them globally."""
+
+    def __init__(self) -> None:
+        # Imported here because the library decides at import whether processes share their counts.
+        from prometheus_client import CollectorRegistry, Counter, Histogram, values
+
+        if DIRECTORY_VARIABLE in os.environ:
+            # The library asks for the process's number at each count, a system call each: 13 % of a worker's time
+            # under load. A worker never forks.
+            process_id = os.getpid()
+            values.ValueClass = values.MultiProcessValue(process_identifier=lambda: process_id)  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "entrepot_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "entrepot_http_request_seconds",
+            "Time from the request's headers to the end of its answer.",
+            ("route",),
+            registry=self._registry,
+            buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60),
+        )
+        self._received = Counter("entrepot_blob_received_bytes", "Bytes of blobs received.", registry=self._registry)
+        self.damaged_blobs = Counter(
+            "entrepot_blob_damaged", "Requests that met missing or damaged bytes.", registry=self._registry
+        )
+        self.collected = Counter(
+            "entrepot_collected", "Things removed by maintenance.", ("kind",), registry=self._registry
+        )
+        self._request_children: dict[tuple[str, str, int], Counter] = {}
+        self._seconds_children: dict[str, Histogram] = {}
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method, route, status)
+        # The library's labels() takes 3 microseconds, a dictionary 0.1.
+        counter = self._request_children.get(key)
+        if counter is None:
+            counter = self._request_children[key] = self._requests.labels(method, route, str(status))
+        counter.inc()
+        histogram = self._seconds_children.get(route)
+        if histogram is None:
+            histogram = self._seconds_children[route] = self._seconds.labels(route)
+        histogram.observe(seconds)
+
+    def received(self, body_bytes: int) -> None:
+        self._received.inc(body_bytes)
+
+    def exposition(self) -> bytes:
+        """The counts of all processes, in the Prometheus text format."""
+        from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+
+        if DIRECTORY_VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,1 @@
+"""What every database has to answer: each domain's queries, on SQLite and on PostgreSQL."""

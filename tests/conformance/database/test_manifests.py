@@ -1,0 +1,224 @@
+import asyncio
+import os
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from entrepot.content import blobs, manifests, repositories, tags
+from entrepot.content.errors import ManifestUnknown, ReferenceUnknown, RepositoryUnknown
+from entrepot.content.tables import manifest_blobs, manifest_children
+from entrepot.database.database import Database
+from entrepot.oci import media_types
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import ManifestInvalid
+from entrepot.oci.manifest import ManifestDocument
+from entrepot.oci.name import RepositoryName, Tag
+from tests.conformance.database.content import (
+    NOW_MS,
+    REPOSITORY,
+    blob,
+    digest_of,
+    image,
+    index,
+    link,
+    push,
+    push_image,
+)
+
+pytestmark = pytest.mark.anyio
+
+OTHER = RepositoryName("other/app")
+
+
+def edges(connection: Connection) -> tuple[int, int]:
+    """How many edges there are, to blobs and to children."""
+    tables = (manifest_blobs, manifest_children)
+    to_blobs, to_children = (connection.execute(select(func.count()).select_from(table)).scalar() for table in tables)
+    return to_blobs or 0, to_children or 0
+
+
+async def test_manifest_is_found_by_digest_and_by_tag_byte_for_byte(database: Database) -> None:
+    document = image(b"config", [b"layer"], annotations={"note": "é \N{SNOWMAN} \U0001f600 \\u0041 \t"})
+    await database.write(push_image, document, "v1", "latest")
+
+    for reference in (digest_of(document), Tag("v1"), Tag("latest")):
+        found = await database.read(manifests.find, REPOSITORY, reference)
+        assert found is not None
+        assert (found.digest, found.media_type, found.payload) == (
+            digest_of(document),
+            media_types.OCI_MANIFEST,
+            document.payload,
+        )
+
+
+async def test_nothing_is_found_elsewhere(database: Database) -> None:
+    document = image()
+    await database.write(push_image, document, "v1")
+    await database.write(repositories.ensure, OTHER, NOW_MS)
+
+    for repository in (OTHER, RepositoryName("no/such")):
+        for reference in (digest_of(document), Tag("v1")):
+            assert await database.read(manifests.find, repository, reference) is None
+    assert await database.read(manifests.find, REPOSITORY, Tag("V1")) is None
+
+
+async def test_same_manifest_again_changes_nothing(database: Database) -> None:
+    document = image(b"config", [b"layer"])
+    first = await database.write(push_image, document)
+
+    assert await database.write(push_image, document, "v1") == first
+    assert await database.read(edges) == (2, 0)
+
+
+async def test_same_manifest_pushed_by_many_at_once_is_one(database: Database, other: Database) -> None:
+    document = image(b"config", [b"first", b"second"])
+    await database.write(link, REPOSITORY, b"config", b"first", b"second")
+    ids = await asyncio.gather(
+        *(worker.write(push, document, f"tag-{number % 3}") for number, worker in enumerate((database, other) * 12))
+    )
+
+    assert len(set(ids)) == 1
+    assert await other.read(edges) == (3, 0)
+    assert await other.read(tags.names, REPOSITORY, "", 10) == ["tag-0", "tag-1", "tag-2"]
+
+
+async def test_many_manifests_in_a_new_repository_at_once(database: Database, other: Database) -> None:
+    documents = [image(str(number).encode(), [b"shared layer"]) for number in range(20)]
+    await asyncio.gather(
+        *(
+            worker.write(push_image, document, "latest")
+            for worker, document in zip((database, other) * 10, documents, strict=True)
+        )
+    )
+
+    latest = await database.read(manifests.find, REPOSITORY, Tag("latest"))
+    assert latest is not None
+    assert latest.digest in {digest_of(document) for document in documents}
+    for document in documents:
+        assert await other.read(manifests.find, REPOSITORY, digest_of(document)) is not None
+
+
+async def test_manifest_of_largest_size(database: Database) -> None:
+    noise = os.urandom(2 * 1024 * 1024 - 1000).hex()
+    document = image(b"config", annotations={"noise": noise})
+    assert 4 * 1024 * 1024 - 4096 < len(document.payload) <= 4 * 1024 * 1024
+    await database.write(push_image, document, "large")
+
+    found = await database.read(manifests.find, REPOSITORY, Tag("large"))
+    assert found is not None
+    assert found.payload == document.payload
+
+
+async def test_manifest_of_thousands_of_layers(database: Database) -> None:
+    layers = [str(number).encode() for number in range(2_500)]
+    document = image(b"config", layers)
+    with pytest.raises(ReferenceUnknown):
+        await database.write(push, document)
+
+    await database.write(link, REPOSITORY, b"config", *layers)
+    await database.write(push, document)
+    assert await database.read(edges) == (2_501, 0)
+
+
+async def test_index_of_thousands_of_children(database: Database) -> None:
+    children = [image(str(number).encode()) for number in range(1_200)]
+    document = index(children)
+
+    def push_all(connection: Connection) -> None:
+        for child in children:
+            push_image(connection, child)
+        push(connection, document, "all")
+
+    with pytest.raises(ReferenceUnknown):
+        await database.write(push, document)
+    await database.write(push_all)
+    assert await database.read(edges) == (1_200, 1_200)
+
+
+async def test_layer_listed_twice_is_one_edge(database: Database) -> None:
+    await database.write(push_image, image(b"config", [b"layer", b"layer", b"config"]))
+    await database.write(push, index([image(b"config", [b"layer", b"layer", b"config"])] * 2))
+
+    assert await database.read(edges) == (2, 1)
+
+
+@pytest.mark.parametrize("missing", [b"config", b"layer"])
+async def test_manifest_that_needs_what_is_not_there_is_refused(database: Database, missing: bytes) -> None:
+    await database.write(link, REPOSITORY, *({b"config", b"layer"} - {missing}))
+    await database.write(link, OTHER, missing)
+
+    with pytest.raises(ReferenceUnknown) as refused:
+        await database.write(push, image(b"config", [b"layer"]))
+    assert refused.value.detail == {"digest": Digest.of(missing), "missing": 1}
+    assert await database.read(edges) == (0, 0)
+
+
+async def test_refused_manifest_leaves_no_repository(database: Database) -> None:
+    with pytest.raises(ReferenceUnknown):
+        await database.write(push, image(b"config", [b"layer"]))
+
+    assert await database.read(repositories.find, REPOSITORY) is None
+
+
+async def test_sparse_manifest_is_kept_where_that_is_allowed(database: Database) -> None:
+    document = index([image()])
+    await database.write(link, REPOSITORY, b"layer")
+    await database.write(push, image(b"config", [b"layer"]), "image", sparse=True)
+    await database.write(push, document, "index", sparse=True)
+
+    assert await database.read(edges) == (1, 1)
+
+
+async def test_size_that_is_not_the_blobs_is_refused(database: Database) -> None:
+    document = image(b"config")
+    wrong = ManifestDocument.parse(
+        document.payload.replace(b'"size": 6', b'"size": 7'), content_type=document.media_type
+    )
+    await database.write(link, REPOSITORY, b"config")
+
+    with pytest.raises(ManifestInvalid):
+        await database.write(push, wrong)
+    with pytest.raises(ManifestInvalid):
+        await database.write(push, wrong, sparse=True)
+
+
+async def test_removed_manifest_goes_with_its_tags_and_edges(database: Database) -> None:
+    document, stays = image(b"config", [b"layer"]), image(b"other config")
+    await database.write(push_image, document, "v1", "v2")
+    await database.write(push_image, stays, "v3")
+    await database.write(manifests.remove, REPOSITORY, digest_of(document))
+
+    assert await database.read(manifests.find, REPOSITORY, digest_of(document)) is None
+    assert await database.read(tags.names, REPOSITORY, "", 10) == ["v3"]
+    assert await database.read(edges) == (1, 0)
+    await database.write(blobs.unlink, REPOSITORY, Digest.of(b"layer"))
+    with pytest.raises(ManifestUnknown):
+        await database.write(manifests.remove, REPOSITORY, digest_of(document))
+
+
+async def test_manifest_removed_from_nowhere(database: Database) -> None:
+    with pytest.raises(RepositoryUnknown):
+        await database.write(manifests.remove, REPOSITORY, Digest.of(b"nothing"))
+
+
+async def test_child_can_be_removed_before_its_index(database: Database) -> None:
+    child = image()
+    await database.write(push_image, child)
+    await database.write(push, index([child]), "all")
+    await database.write(manifests.remove, REPOSITORY, digest_of(child))
+
+    assert await database.read(manifests.find, REPOSITORY, Tag("all")) is not None
+
+
+async def test_push_that_fails_leaves_nothing(database: Database) -> None:
+    document = image(b"config", [b"layer"])
+
+    def fail(connection: Connection) -> None:
+        push_image(connection, document, "v1")
+        raise ValueError("after everything was written")
+
+    with pytest.raises(ValueError, match="after everything"):
+        await database.write(fail)
+    assert await database.read(repositories.find, REPOSITORY) is None
+    assert await database.read(blobs.find_anywhere, Digest.of(b"layer")) is None
+    assert await database.write(blobs.record, REPOSITORY, blob(b"layer"), NOW_MS)

@@ -1,0 +1,1 @@
+"""The official conformance suite of the OCI distribution specification, run against Entrepot."""

@@ -1,0 +1,78 @@
+"""What has to hold between the database and the files, read from both without asking the registry."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy.pool import NullPool
+
+from entrepot.content.tables import blobs, manifest_blobs, manifests, repository_blobs, uploads
+from tests.clients.images import digest_of
+
+
+@contextmanager
+def reading(data: Path) -> Iterator[Connection]:
+    """A connection to the registry's database."""
+    engine = create_engine(f"sqlite:///{data / 'entrepot.db'}", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def assert_consistent(data: Path, storage: Path | None = None) -> None:
+    """The database is whole; each blob's row has its bytes; each manifest has its blobs."""
+    storage = storage or data / "storage"
+    with reading(data) as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        for digest, size, location, kept in connection.execute(
+            select(blobs.c.digest, blobs.c.size, blobs.c.location, blobs.c.content)
+        ):
+            content = kept if location is None else (storage / location).read_bytes()
+            assert (digest_of(content), len(content)) == (digest, size)
+        for manifest_id, digest, payload in connection.execute(
+            select(manifests.c.id, manifests.c.digest, manifests.c.payload)
+        ):
+            assert digest_of(payload) == digest
+            assert _linked(connection, manifest_id) == _needed(payload)
+
+
+def files(data: Path, storage: Path | None = None) -> set[str]:
+    """The locations of all stored bytes, of blobs and of uploads."""
+    root = storage or data / "storage"
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def blob_locations(data: Path) -> dict[str, str]:
+    """Where the database says that each blob is, by digest; those that it has itself are left out."""
+    with reading(data) as connection:
+        rows = connection.execute(select(blobs.c.digest, blobs.c.location).where(blobs.c.location.is_not(None)))
+        return {row.digest: row.location for row in rows}
+
+
+def upload_ids(data: Path) -> set[str]:
+    """The uploads that can be gone on with."""
+    with reading(data) as connection:
+        return set(connection.execute(select(uploads.c.id).where(uploads.c.cancelled.is_(False))).scalars())
+
+
+def _needed(payload: bytes) -> set[str]:
+    document = json.loads(payload)
+    return {descriptor["digest"] for descriptor in (document["config"], *document["layers"])}
+
+
+def _linked(connection: Connection, manifest_id: int) -> set[str]:
+    """The blobs that a manifest holds, of those that its repository may read."""
+    held = (
+        select(blobs.c.digest)
+        .join(manifest_blobs, manifest_blobs.c.blob_id == blobs.c.id)
+        .join(
+            repository_blobs,
+            (repository_blobs.c.blob_id == blobs.c.id)
+            & (repository_blobs.c.repository_id == manifest_blobs.c.repository_id),
+        )
+        .where(manifest_blobs.c.manifest_id == manifest_id)
+    )
+    return set(connection.execute(held).scalars())

@@ -1,0 +1,58 @@
+"""Both set-ups, one server each for all stories; every story has repositories of its own."""
+
+import secrets
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.functional.repository import Repository
+from tests.functional.setups import ALONE, SHARED, SetUp, alone, shared
+
+
+@pytest.fixture(scope="session", params=[ALONE, SHARED])
+def set_up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
+    directory = tmp_path_factory.mktemp(request.param)
+    if request.param == ALONE:
+        with alone(directory) as started:
+            yield started
+        return
+    with shared(directory, request.getfixturevalue("postgresql"), request.getfixturevalue("seaweedfs")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def admin(set_up: SetUp) -> Iterator[httpx.Client]:
+    """The administrator, with Basic credentials; follows redirects, as all clients do for blobs."""
+    with set_up.server.client() as client:
+        client.follow_redirects = True
+        yield client
+
+
+@pytest.fixture(scope="session")
+def anybody(set_up: SetUp) -> Iterator[httpx.Client]:
+    """Somebody without credentials."""
+    with set_up.server.client(anonymous=True) as client:
+        client.follow_redirects = True
+        yield client
+
+
+@pytest.fixture
+def repository(admin: httpx.Client) -> Repository:
+    """One that nobody has pushed to, as the administrator sees it."""
+    return new_repository(admin)
+
+
+@pytest.fixture
+def other_repository(admin: httpx.Client) -> Repository:
+    return new_repository(admin)
+
+
+def new_repository(client: httpx.Client) -> Repository:
+    return Repository(client, f"story/{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def log_path(set_up: SetUp) -> object:
+    """Shown when a story fails."""
+    return set_up.server

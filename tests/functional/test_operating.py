@@ -1,0 +1,74 @@
+"""What operators do beside a server that runs."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, digest_of, noise
+from tests.functional.setups import SetUp
+
+
+def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client) -> None:
+    assert anybody.get("/healthz").json() == {"status": "alive"}
+    assert anybody.get("/readyz").json() == {"status": "ready"}
+    counts = anybody.get("/metrics")
+    assert 'entrepot_http_requests_total{method="GET",route="/readyz",status="200"}' in counts.text
+    assert set_up.server.password not in counts.text
+
+
+def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Repository) -> None:
+    contents = [noise(size) for size in (SMALL_BYTES, LARGE_BYTES, LARGE_BYTES)]
+    for content in contents:
+        repository.push_blob(content)
+    address = repository.new_upload()
+    repository.send(address, contents[0] + contents[1])
+    printed = json.loads(set_up.command("collect", "--json"))
+
+    assert {row["removed"] for row in printed} == {"expired uploads", "orphans", "changes"}
+    for content in contents:
+        assert repository.blob(digest_of(content)).content == content
+    whole = contents[0] + contents[1] + contents[2]
+    assert repository.finish(address, digest_of(whole), contents[2]).status_code == 201
+    assert repository.blob(digest_of(whole)).content == whole
+
+
+def test_schema_is_newest(set_up: SetUp) -> None:
+    assert "already" in set_up.command("migrate")
+
+
+def test_settings_are_shown_without_secrets(set_up: SetUp) -> None:
+    printed = set_up.command("config", "show")
+    settings = json.loads(printed)
+
+    assert settings["storage"]["options"].get("secret_access_key", "********") == "********"
+    assert set_up.server.password not in printed
+    assert ":***@" in settings["database"]["url"] if set_up.redirects else settings["database"]["url"] == ""
+
+
+def test_namespaces_are_listed(set_up: SetUp) -> None:
+    set_up.command("namespace", "public", "listed/space")
+    listed = json.loads(set_up.command("namespace", "list", "--json"))
+
+    assert {"namespace": "listed/space", "public": True} in listed
+    set_up.command("namespace", "inherit", "listed/space")
+
+
+def test_many_clients_at_once(set_up: SetUp, repository: Repository) -> None:
+    """Each with its own connection, image and tag; a layer that they share."""
+    shared = noise(LARGE_BYTES)
+
+    def story(number: int) -> bool:
+        with set_up.server.client() as client:
+            client.follow_redirects = True
+            mine = repository.by(client)
+            mine.push_blob(shared)
+            pushed = mine.push_image(f"tag-{number}")
+            return (
+                mine.manifest(f"tag-{number}").content == pushed.payload
+                and mine.blob(digest_of(shared)).content == shared
+            )
+
+    with ThreadPoolExecutor(12) as threads:
+        assert all(threads.map(story, range(12)))
+    assert len(repository.tags().json()["tags"]) == 12

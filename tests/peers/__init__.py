@@ -1,0 +1,1 @@
+"""Real programs for tests: finds them, starts them on loopback, stops them by process id."""

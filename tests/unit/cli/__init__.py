@@ -1,0 +1,1 @@
+"""The parts of `entrepot.cli` that need no server."""

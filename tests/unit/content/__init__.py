@@ -1,0 +1,1 @@
+"""The parts of `entrepot.content` that need no server."""

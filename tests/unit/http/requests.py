@@ -1,0 +1,24 @@
+"""Requests as the web server hands them over, of which only the head is looked at."""
+
+from asyncio import Future
+from collections.abc import Mapping
+from typing import cast
+
+from entrepot.app import App
+from entrepot.http.messages import Message, Request
+
+
+def request(method: str = "GET", path: str = "/", query: str = "", headers: Mapping[str, str] | None = None) -> Request:
+    """One that has no app and no body."""
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+    }
+    return Request(cast("App", None), scope, _no_body, "")
+
+
+def _no_body() -> Future[Message]:
+    raise AssertionError("the body is not to be read")

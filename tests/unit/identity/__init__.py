@@ -1,0 +1,1 @@
+"""The parts of `entrepot.identity` that need no server."""

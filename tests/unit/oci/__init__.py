@@ -1,0 +1,1 @@
+"""The parts of `entrepot.oci` that need no server."""

@@ -1,0 +1,1 @@
+"""The parts of `entrepot.storage` that need no server."""
