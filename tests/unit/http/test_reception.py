@@ -20,6 +20,10 @@ class WebServer:
 
     def __init__(self) -> None:
         self.asked: list[asyncio.Future[Message]] = []
+        self.all_received = False
+
+    def ended(self) -> None:
+        self.all_received = True
 
     def receive(self) -> asyncio.Future[Message]:
         self.asked.append(asyncio.get_running_loop().create_future())
@@ -56,6 +60,7 @@ def body(
 ) -> AsyncIterator[bytes]:
     return pieces(
         server.receive,
+        server.ended,
         announced=announced,
         expected=expected,
         ahead_bytes=ahead_bytes,
@@ -97,9 +102,11 @@ async def test_body_of_several_pieces_is_asked_for_one_at_a_time() -> None:
     for piece in (b"a", b"b", b"c"):
         await server.send(piece)
         assert len(server.open) == 1
+    assert not server.all_received
     await server.send(b"d", more=False)
 
     assert await reader.end() == [b"a", b"b", b"c", b"d"]
+    assert server.all_received
     assert len(server.asked) == 4
 
 
@@ -212,6 +219,7 @@ async def test_client_that_disconnects_is_gone(before: int) -> None:
     with pytest.raises(ClientGone):
         await reader.end()
     assert reader.taken == [b"a"] * before
+    assert not server.all_received
 
 
 async def test_client_that_the_web_server_knows_to_be_gone_is_gone() -> None:
@@ -222,6 +230,7 @@ async def test_client_that_the_web_server_knows_to_be_gone_is_gone() -> None:
 
     source = pieces(
         cast("Callable[[], asyncio.Future[Message]]", receive),
+        lambda: None,
         announced=None,
         expected=None,
         ahead_bytes=0,
@@ -271,6 +280,7 @@ async def test_body_longer_than_expected_is_not_taken_beyond() -> None:
         await reader.end()
     assert reader.taken == [b"four"]
     assert server.open == []
+    assert not server.all_received
 
 
 async def test_client_that_sends_nothing_is_too_slow() -> None:
