@@ -4,19 +4,24 @@ Every key `section.name` is also the variable `ENTREPOT_SECTION_NAME`. An unknow
 reported at once.
 """
 
+import ipaddress
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from entrepot.errors import Invalid
 
 VARIABLE_PREFIX = "ENTREPOT_"
 OTHER_VARIABLES = frozenset({"ENTREPOT_ADMIN_PASSWORD", "ENTREPOT_CONFIG"})
 TEST_VARIABLE_PREFIX = "ENTREPOT_TEST_"
+
+
+PROVIDER_NAMES_RESERVED = frozenset({"local", "robot"})
 
 
 class SettingsInvalid(Invalid):
@@ -38,6 +43,8 @@ class ServerSettings(_Section):
     """Keep each worker on a processor of its own, but for hashing and writing blobs (Linux)."""
     external_url: str = ""
     """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) whose `X-Forwarded-For` and `Client-Cert` headers are believed."""
     tls_cert: Path | None = None
     """PEM file with the certificate and its chain; replaced files are picked up without a restart."""
     tls_key: Path | None = None
@@ -50,6 +57,13 @@ class ServerSettings(_Section):
     """How long a client may pause while it sends a body."""
     body_bytes_per_second_min: int = Field(default=1024, ge=0)
     """The average rate below which a body is refused, once `body_idle_seconds` have passed."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
 
 
 class DatabaseSettings(_Section):
@@ -92,6 +106,42 @@ class TokenSettings(_Section):
 
     lifetime_seconds: int = Field(default=300, ge=60, le=3600)
     """How long a bearer token is good for."""
+    refresh_lifetime_seconds: int = Field(default=30 * 24 * 3600, ge=3600)
+    """How long a refresh token (`offline_token`, `access_type=offline`) is good for after its last use."""
+
+
+class LoginSettings(_Section):
+    """Signing in with a password, and the sessions of browsers."""
+
+    password_characters_min: int = Field(default=12, ge=8, le=128)
+    """The fewest characters of a local user's password."""
+    failures_free: int = Field(default=5, ge=1, le=100)
+    """Wrong passwords after which each further try has to wait, twice as long every time."""
+    delay_seconds_max: int = Field(default=900, ge=1, le=24 * 3600)
+    """The longest such wait."""
+    session_seconds: int = Field(default=12 * 3600, ge=300)
+    """How long a browser stays signed in."""
+
+
+class AuditSettings(_Section):
+    """The audit log."""
+
+    pulls: bool = True
+    """Record pulls of manifests and blobs."""
+    sign_every_seconds: int = Field(default=60, ge=1, le=24 * 3600)
+    """How often the newest record is signed."""
+    retention_days: int = Field(default=0, ge=0)
+    """Days after which records leave the database, once archived to the blob store; 0: never."""
+    segment_records: int = Field(default=100_000, ge=10)
+    """How many records one archived segment holds."""
+    syslog_url: str = ""
+    """`tls://host:6514`, or `tcp://host:601` inside a trusted network: forward every record (RFC 5424)."""
+    syslog_ca_file: Path | None = None
+    """PEM file with the authority of the syslog server; empty: the system's."""
+    http_url: str = ""
+    """URL of a collector that gets every record as JSON lines, by POST."""
+    http_token: SecretStr = SecretStr("")
+    """Bearer token for that collector."""
 
 
 class LogSettings(_Section):
@@ -101,6 +151,131 @@ class LogSettings(_Section):
     """The least severity that is written."""
     access: bool = True
     """Write a line for each request."""
+
+
+class _Provider(_Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    """What users, grants and logs call this provider; it cannot be changed later."""
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, value: str) -> str:
+        if value in PROVIDER_NAMES_RESERVED:
+            raise ValueError(f"{value} is the registry's own")
+        return value
+
+
+class LDAPProvider(_Provider):
+    """A directory: OpenLDAP, Active Directory and their like."""
+
+    type: Literal["ldap"]
+    """The kind of provider."""
+    urls: tuple[str, ...] = Field(min_length=1)
+    """Servers, `ldap://host` or `ldaps://host`, in the order in which they are tried."""
+    directory: Literal["ldap", "active-directory"] = "ldap"
+    """Sets the defaults of filters and attributes, and the rule for nested groups."""
+    start_tls: bool = True
+    """Encrypt `ldap://` connections by StartTLS."""
+    verify_certificates: bool = True
+    """Check the servers' certificates and names."""
+    ca_file: Path | None = None
+    """PEM file with the servers' authority; empty: the system's."""
+    bind_dn: str = ""
+    """Whom to search as; empty: bind as the user who signs in (`user_bind`)."""
+    bind_password: SecretStr = SecretStr("")
+    """The password of `bind_dn`."""
+    bind_password_file: Path | None = None
+    """A file with that password, instead."""
+    user_bind: str = ""
+    """What a user binds as, with the name for `{name}`: `{name}@example.test`, or a DN."""
+    user_base: str
+    """Where users are searched."""
+    user_filter: str = ""
+    """Finds the user, with the escaped name for `{name}`; empty: the directory's usual."""
+    group_base: str = ""
+    """Where groups are searched; empty: `user_base`."""
+    group_filter: str = ""
+    """Finds a user's groups, with the escaped DN for `{dn}`; empty: the directory's usual, nested groups included."""
+    subject_attribute: str = ""
+    """What identifies a user for good; empty: `entryUUID`, or `objectGUID`."""
+    name_attribute: str = ""
+    """The name to sign in with; empty: `uid`, or `sAMAccountName`."""
+    display_name_attribute: str = "cn"
+    """The name for people."""
+    email_attribute: str = "mail"
+    """The address."""
+    group_name_attribute: str = "cn"
+    """What groups are called in grants."""
+    connections: int = Field(default=4, ge=1, le=64)
+    """Connections kept for searching, of each worker."""
+    timeout_seconds: int = Field(default=5, ge=1, le=60)
+    """How long a server may take to connect or to answer, before the next one is tried."""
+    refresh_seconds: int = Field(default=300, ge=1)
+    """How old what is known of a user may be before it is asked for again, in the background."""
+
+    @model_validator(mode="after")
+    def _bindable(self) -> "LDAPProvider":
+        if not self.bind_dn and "{name}" not in self.user_bind:
+            raise ValueError("give bind_dn to search as, or user_bind with {name} in it to bind as the user")
+        return self
+
+
+class OIDCProvider(_Provider):
+    """An OpenID Connect provider, for people (browser, device code) and for workloads (CI)."""
+
+    type: Literal["oidc"]
+    """The kind of provider."""
+    issuer: str
+    """The issuer's URL, as it is in its tokens."""
+    client_id: str = ""
+    """This registry's client there; empty: only workloads sign in by it (trust rules)."""
+    client_secret: SecretStr = SecretStr("")
+    """The client's secret; empty: a public client."""
+    client_secret_file: Path | None = None
+    """A file with that secret, instead."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    """What to ask for."""
+    name_claim: str = "preferred_username"
+    """The claim with the name to show; without it, `sub`."""
+    groups_claim: str = "groups"
+    """The claim with the names of groups."""
+    ca_file: Path | None = None
+    """PEM file with the issuer's authority; empty: the system's."""
+
+
+class KubernetesProvider(_Provider):
+    """A cluster, whose service-account tokens are taken as passwords."""
+
+    type: Literal["kubernetes"]
+    """The kind of provider."""
+    issuer: str
+    """The cluster's service-account issuer, as it is in its tokens."""
+    audience: str
+    """What tokens must be made for."""
+    jwks_url: str = ""
+    """Where the issuer's keys are; empty: as the issuer's discovery document says."""
+    jwks_file: Path | None = None
+    """A file with the issuer's keys (JWKS), instead."""
+    ca_file: Path | None = None
+    """PEM file with the cluster's authority; empty: the system's."""
+    token_file: Path | None = None
+    """A file with a token to read the keys with, where the cluster asks for one."""
+
+
+class CertificateProvider(_Provider):
+    """Client certificates, checked by the proxy in front and once more here (RFC 9440, `Client-Cert`)."""
+
+    type: Literal["certificate"]
+    """The kind of provider."""
+    ca_file: Path
+    """PEM file with the authorities of clients."""
+    name_from: Literal["common-name", "email", "dns", "uri"] = "common-name"
+    """The part of the certificate that names the user."""
+
+
+Provider = Annotated[
+    LDAPProvider | OIDCProvider | KubernetesProvider | CertificateProvider, Field(discriminator="type")
+]
 
 
 class Settings(_Section):
@@ -113,6 +288,10 @@ class Settings(_Section):
     storage: StorageSettings = StorageSettings()
     registry: RegistrySettings = RegistrySettings()
     token: TokenSettings = TokenSettings()
+    login: LoginSettings = LoginSettings()
+    audit: AuditSettings = AuditSettings()
+    providers: tuple[Provider, ...] = ()
+    """Where users come from beside this registry's own, in the order in which they are asked: `[[providers]]`."""
     log: LogSettings = LogSettings()
 
 
@@ -137,6 +316,9 @@ def load(
         problems += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     if settings is None or problems:
         raise SettingsInvalid("the settings are not valid:\n" + "\n".join(f"  {problem}" for problem in problems))
+    names = [provider.name for provider in settings.providers]
+    if len(set(names)) < len(names):
+        raise SettingsInvalid("two providers have the same name: give each its own")
     if (settings.server.tls_cert is None) != (settings.server.tls_key is None):
         raise SettingsInvalid("server.tls_cert and server.tls_key go together: give both or neither")
     return settings
@@ -162,6 +344,17 @@ def documented() -> list[tuple[str, str, object, str]]:
     return rows
 
 
+def documented_providers() -> Iterator[tuple[str, str, list[tuple[str, object, str]]]]:
+    """Every type of provider: its name, what it is, and its keys with default (None: none) and meaning."""
+    for provider in get_args(get_args(Provider)[0]):
+        keys = [
+            (key, None if field.is_required() else field.get_default(), field.description or "")
+            for key, field in provider.model_fields.items()
+            if key != "type"
+        ]
+        yield get_args(provider.model_fields["type"].annotation)[0], (provider.__doc__ or "").strip(), keys
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -180,14 +373,27 @@ def _from_variables(environment: Mapping[str, str], problems: list[str]) -> list
         if not variable.startswith(VARIABLE_PREFIX) or variable in OTHER_VARIABLES:
             continue
         if variable in known:
-            found.append((known[variable], _options(value) if known[variable] == "storage.options" else value))
+            found.append((known[variable], _from_text(known[variable], value)))
         elif not variable.startswith(TEST_VARIABLE_PREFIX):
             problems.append(f"{variable}: there is no such setting")
     return found
 
 
+def _from_text(dotted: str, text: str) -> object:
+    """Lists are written as `value,value` in a variable, tables as `key=value,key=value`, providers as JSON."""
+    if dotted == "providers":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text  # Which validation refuses.
+    if dotted == "storage.options":
+        return _options(text)
+    if dotted == "server.trusted_proxies":
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
 def _options(text: str) -> dict[str, str]:
-    """`key=value,key=value` as a table."""
     return {key.strip(): value for key, _, value in (item.partition("=") for item in text.split(",") if item)}
 
 

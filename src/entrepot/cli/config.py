@@ -48,10 +48,20 @@ def schema(markdown: Annotated[bool, typer.Option("--markdown", help="As a refer
     typer.echo("| key | variable | default | meaning |\n|---|---|---|---|")
     for dotted, variable, default, meaning in settings_module.documented():
         typer.echo(f"| `{dotted}` | `{variable}` | {_default(default)} | {meaning} |")
+    typer.echo(
+        "\n## Providers\n\nEach is a table `[[providers]]` with a `type`; the variable has all of them as a JSON list."
+    )
+    for kind, what, keys in settings_module.documented_providers():
+        typer.echo(f"\n### `{kind}`\n\n{what}\n\n| key | default | meaning |\n|---|---|---|")
+        for key, default, meaning in keys:
+            typer.echo(f"| `{key}` | {_default(default)} | {meaning} |")
 
 
 def _default(value: Any) -> str:
-    return "" if value is None or value == "" else f"`{value}`"
+    if isinstance(value, tuple):
+        value = ", ".join(value)
+    text = "" if value is None else str(value)
+    return f"`{text}`" if text else ""
 
 
 def _without_password(url: str) -> str:

@@ -54,8 +54,11 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     storage.UploadLost: (404, "BLOB_UPLOAD_UNKNOWN"),
     storage.ContentMismatch: (400, "DIGEST_INVALID"),
     identity.CredentialsInvalid: (401, "UNAUTHORIZED"),
+    identity.AccountDisabled: (401, "UNAUTHORIZED"),
     identity.TokenInvalid: (401, "UNAUTHORIZED"),
     identity.TooManyLogins: (429, "TOOMANYREQUESTS"),
+    identity.LoginDelayed: (429, "TOOMANYREQUESTS"),
+    identity.ProviderUnavailable: (503, "UNAVAILABLE"),
 }
 
 RETRY_AFTER_SECONDS = 5

@@ -1,10 +1,14 @@
 """What can be wrong with who asks."""
 
-from entrepot.errors import RateLimited, Unauthenticated
+from entrepot.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
 
 
 class CredentialsInvalid(Unauthenticated):
     pass
+
+
+class AccountDisabled(Unauthenticated):
+    """The password may be right; the account is disabled, locked or expired."""
 
 
 class TokenInvalid(Unauthenticated):
@@ -12,4 +16,36 @@ class TokenInvalid(Unauthenticated):
 
 
 class TooManyLogins(RateLimited):
+    pass
+
+
+class LoginDelayed(RateLimited):
+    """Too many wrong passwords: the next try has to wait. `retry_after_seconds` says how long."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderUnavailable(Unavailable):
+    """An identity provider does not answer."""
+
+
+class UserUnknown(NotFound):
+    pass
+
+
+class GroupUnknown(NotFound):
+    pass
+
+
+class TokenUnknown(NotFound):
+    pass
+
+
+class NameTaken(Conflict):
+    pass
+
+
+class PasswordTooWeak(Invalid):
     pass

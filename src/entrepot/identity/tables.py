@@ -1,4 +1,15 @@
-from sqlalchemy import Boolean, Column, String, Table, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from entrepot.database.base import Id, TimestampMs, ascii_text, metadata
 
@@ -7,9 +18,115 @@ users = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("provider", ascii_text(64), nullable=False),
+    # What the provider calls the user for good; for the registry's own users and robots, the name.
+    Column("subject", ascii_text(255), nullable=False),
     Column("name", ascii_text(255), nullable=False),
+    Column("display_name", String(255), nullable=False, default=""),
+    Column("email", String(255), nullable=False, default=""),
     Column("password_hash", String(255)),
     Column("administrator", Boolean, nullable=False, default=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+    # The user that this one is another login of.
+    Column("linked_to", Id, ForeignKey("users.id")),
+    # Who answers for a robot.
+    Column("owner_id", Id, ForeignKey("users.id")),
+    Column("created_at_ms", TimestampMs, nullable=False),
+    # When the provider was last asked about the user.
+    Column("refreshed_at_ms", TimestampMs),
+    UniqueConstraint("provider", "subject"),
+    UniqueConstraint("provider", "name"),
+    Index(None, "linked_to"),
+    Index(None, "owner_id"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("provider", ascii_text(64), nullable=False),
+    Column("name", ascii_text(255), nullable=False),
+    Column("description", String(255), nullable=False),
     Column("created_at_ms", TimestampMs, nullable=False),
     UniqueConstraint("provider", "name"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("user_id", "group_id"),
+    Index(None, "group_id"),
+    sqlite_with_rowid=False,
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", ascii_text(16), primary_key=True),
+    # personal, robot or refresh
+    Column("kind", ascii_text(16), nullable=False),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    # JSON: what the token is limited to, null for as far as its owner reaches
+    Column("scopes", Text),
+    Column("created_at_ms", TimestampMs, nullable=False),
+    Column("expires_at_ms", TimestampMs),
+    Column("used_at_ms", TimestampMs),
+    Column("used_address", ascii_text(64)),
+    Index(None, "user_id", "id"),
+    Index(None, "expires_at_ms"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id_hash", LargeBinary, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("provider", ascii_text(64), nullable=False),
+    # The provider's own names for the session and the user, for back-channel logout.
+    Column("provider_session", ascii_text(255), nullable=False),
+    Column("provider_subject", ascii_text(255), nullable=False),
+    Column("id_token", Text, nullable=False),
+    Column("address", ascii_text(64), nullable=False),
+    Column("created_at_ms", TimestampMs, nullable=False),
+    Column("expires_at_ms", TimestampMs, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "provider", "provider_subject"),
+    Index(None, "expires_at_ms"),
+)
+
+pending_logins = Table(
+    "pending_logins",
+    metadata,
+    # Between the redirect to a provider and the way back, or while a device code is shown.
+    Column("id_hash", LargeBinary, primary_key=True),
+    Column("provider", ascii_text(64), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("expires_at_ms", TimestampMs, nullable=False),
+    Index(None, "expires_at_ms"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("key", ascii_text(400), primary_key=True),
+    Column("count", Id, nullable=False),
+    Column("last_at_ms", TimestampMs, nullable=False),
+    Index(None, "last_at_ms"),
+)
+
+trust_rules = Table(
+    "trust_rules",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("robot_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("provider", ascii_text(64), nullable=False),
+    Column("audience", String(255), nullable=False),
+    # JSON: claim to pattern
+    Column("claims", Text, nullable=False),
+    Column("created_at_ms", TimestampMs, nullable=False),
+    Index(None, "provider"),
+    Index(None, "robot_id"),
 )

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, tex
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from entrepot.access import tables as access
+from entrepot.audit import tables as audit
 from entrepot.content import tables as content
 from entrepot.database import tables as database
 from entrepot.database.base import metadata
@@ -21,7 +23,7 @@ from entrepot.namespaces import tables as namespaces
 HEAD = "0001"
 """The newest revision; a test compares it with the tree. Known here so that starting need not load Alembic (0.2 s)."""
 ADVISORY_LOCK = 0x656E7472
-DOMAINS = (content, database, identity, namespaces)
+DOMAINS = (access, audit, content, database, identity, namespaces)
 """Imported so that the metadata is complete."""
 METADATA = metadata
 
