@@ -2,16 +2,21 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from entrepot.audit import record
+from entrepot.audit.pulls import PullLog
 from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
 from entrepot.database.database import Database
 from entrepot.database.open import open_database
+from entrepot.identity.external import PasswordProvider
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
+from entrepot.identity.providers import open_directories
+from entrepot.outbound.client import Outbound
 from entrepot.settings import Settings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
@@ -30,6 +35,9 @@ class App:
     store: BlobStore
     keys: Keys
     passwords: Verifier
+    directories: tuple[PasswordProvider, ...]
+    outbound: Outbound
+    pulls: PullLog
     cache: Cache[Any]
     metrics: Metrics
     clock: Clock
@@ -46,15 +54,19 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
         )
 
     keys = load_or_make(settings.data / "keys")
-    passwords = Verifier()
-    database = open_database(settings.database, settings.data)
-    try:
+    async with AsyncExitStack() as resources:
+        passwords = Verifier()
+        resources.callback(passwords.close)
+        database = open_database(settings.database, settings.data)
+        resources.push_async_callback(database.close)
         store = open_store(settings.storage, settings.data, on_damage)
-        try:
-            cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
-            yield App(settings, database, store, keys, passwords, cache, metrics, clock)
-        finally:
-            await store.close()
-    finally:
-        passwords.close()
-        await database.close()
+        resources.push_async_callback(store.close)
+        outbound = Outbound()
+        resources.push_async_callback(outbound.close)
+        directories = open_directories(settings.providers)
+        for directory in directories:
+            resources.push_async_callback(directory.close)
+        pulls = PullLog(lambda records: database.write(record.write_all, records))
+        resources.push_async_callback(pulls.close)
+        cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
+        yield App(settings, database, store, keys, passwords, directories, outbound, pulls, cache, metrics, clock)

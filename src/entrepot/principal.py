@@ -1,8 +1,8 @@
-"""Who asks, as the rest of the program sees it once authentication is over."""
+"""Who asks, and from where, as the rest of the program sees it once authentication is over."""
 
 from dataclasses import dataclass
 
-REPOSITORY_ACTIONS_MAX = 64
+SCOPES_MAX = 64
 """How many scopes one bearer token may carry."""
 
 
@@ -16,16 +16,46 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a personal token or a robot's token is limited to: permissions by value, `*` for all, in one place.
+
+    `kind` is `registry`, `namespace`, `repository` or `pattern`, `scope` the path or pattern.
+    """
+
+    permissions: frozenset[str]
+    kind: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """How the principal showed who it is.
+
+    `kind` is `none`, `password`, `token` (personal), `robot`, `workload`, `session` or `certificate`; `id` names a
+    token, and is never the secret itself.
+    """
+
+    kind: str
+    id: str = ""
+
+
+NO_CREDENTIAL = Credential("none")
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A user of one identity provider, or nobody in particular.
 
-    `name` is empty for anonymous. `scopes` is None when the credentials carry no restriction of their own (Basic), and
-    otherwise limits what this request may do whatever the user may do.
+    `name` is empty for anonymous. `scopes` are those of a bearer token and `limits` those of the stored token that was
+    used for it; None when the credentials carry no restriction of that kind. Both limit what this request may do,
+    whatever the user may do.
     """
 
     provider: str
     name: str
     scopes: tuple[Scope, ...] | None = None
+    credential: Credential = NO_CREDENTIAL
+    limits: tuple[Limit, ...] | None = None
 
     @property
     def is_anonymous(self) -> bool:
@@ -38,3 +68,16 @@ class Principal:
 
 
 ANONYMOUS = Principal(provider="", name="")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from. `address` is the client's, or what a trusted proxy says it is."""
+
+    address: str
+    user_agent: str
+    request_id: str
+
+
+NOWHERE = Origin("", "", "")
+"""For acts that no request asks for."""

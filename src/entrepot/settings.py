@@ -115,7 +115,7 @@ class LoginSettings(_Section):
 
     password_characters_min: int = Field(default=12, ge=8, le=128)
     """The fewest characters of a local user's password."""
-    failures_free: int = Field(default=5, ge=1, le=100)
+    failures_free: int = Field(default=5, ge=1, le=1_000_000)
     """Wrong passwords after which each further try has to wait, twice as long every time."""
     delay_seconds_max: int = Field(default=900, ge=1, le=24 * 3600)
     """The longest such wait."""

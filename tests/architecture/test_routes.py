@@ -118,7 +118,8 @@ class Held:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entrepot]:
-    with Entrepot(tmp_path_factory.mktemp("routes"), workers=1) as started:
+    wrong_passwords = {"ENTREPOT_LOGIN_FAILURES_FREE": "100000"}
+    with Entrepot(tmp_path_factory.mktemp("routes"), workers=1, environment=wrong_passwords) as started:
         run([PROGRAM, "namespace", "public", PUBLIC, "--data", started.data])
         yield started
     started.remove_data()

@@ -131,7 +131,7 @@ def test_form_of_newer_clients(set_up: SetUp, repository: Repository) -> None:
     with set_up.server.client(anonymous=True) as client:
         answer = client.post("/token", data=form)
         wrong = client.post("/token", data={**form, "password": "wrong"})
-        other = client.post("/token", data={**form, "grant_type": "refresh_token"})
+        other = client.post("/token", data={**form, "grant_type": "authorization_code"})
 
     assert answer.status_code == 200
     assert answer.json()["scope"] == f"repository:{repository.name}:pull"

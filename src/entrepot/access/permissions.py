@@ -4,14 +4,37 @@ from enum import Enum
 
 
 class Permission(Enum):
-    """`scope:action`; for a repository's permissions, the action is the one of the Docker token protocol."""
+    """`kind:action`; for a repository's permissions, the action is the one of the Docker token protocol."""
 
     PUBLIC = "public"
-    REGISTRY_PING = "registry:ping"
+    """Everybody, signed in or not."""
+    SIGNED_IN = "registry:ping"
+    """Everybody who is signed in."""
     REGISTRY_CATALOG = "registry:catalog"
+    """Everybody who is signed in; the list has what each may pull."""
+    OWN_ACCOUNT = "account:own"
+    """Everybody who is signed in, about the own account, with credentials that are not limited."""
+
     REPOSITORY_PULL = "repository:pull"
     REPOSITORY_PUSH = "repository:push"
     REPOSITORY_DELETE = "repository:delete"
+    NAMESPACE_READ = "namespace:read"
+    NAMESPACE_WRITE = "namespace:write"
+    GRANT_READ = "grant:read"
+    GRANT_WRITE = "grant:write"
+    ROBOT_READ = "robot:read"
+    ROBOT_WRITE = "robot:write"
+    AUDIT_READ = "audit:read"
+
+    USER_READ = "user:read"
+    USER_WRITE = "user:write"
+    GROUP_READ = "group:read"
+    GROUP_WRITE = "group:write"
+    ROLE_READ = "role:read"
+    ROLE_WRITE = "role:write"
+    PROVIDER_READ = "provider:read"
+    TRUST_WRITE = "trust:write"
+    ACCESS_EXPLAIN = "access:explain"
 
     @property
     def action(self) -> str:
@@ -19,3 +42,22 @@ class Permission(Enum):
 
 
 REPOSITORY_PERMISSIONS = (Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, Permission.REPOSITORY_DELETE)
+
+UNGRANTED = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT})
+"""Not a matter of grants."""
+
+PLACED = frozenset(
+    {
+        *REPOSITORY_PERMISSIONS,
+        Permission.NAMESPACE_READ,
+        Permission.NAMESPACE_WRITE,
+        Permission.GRANT_READ,
+        Permission.GRANT_WRITE,
+        Permission.ROBOT_READ,
+        Permission.ROBOT_WRITE,
+        Permission.AUDIT_READ,
+    }
+)
+"""Can be had for a namespace or a repository; all others only for the whole registry."""
+
+GRANTABLE = frozenset(Permission) - UNGRANTED

@@ -1,46 +1,96 @@
-"""May this principal do this here? Joins what is known of the user with what holds for the repository."""
+"""May this principal do this here? Joins what is known of the user with what holds for the place."""
 
-from entrepot.access.decide import allowed, within_scopes
-from entrepot.access.permissions import Permission
+from entrepot.access import decide, roles
+from entrepot.access.conditions import Context
+from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, Permission
+from entrepot.access.rights import Visible
+from entrepot.actions import accounts
 from entrepot.app import App
-from entrepot.identity import users
-from entrepot.identity.users import User
+from entrepot.content.repositories import Reader
+from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Principal
+from entrepot.principal import Limit, Origin, Principal
 
-_NOBODY = "nobody"
-
-
-async def may(app: App, principal: Principal, permission: Permission, repository: RepositoryName | None) -> bool:
-    """Whether the user may, and the credentials reach that far."""
-    return within_scopes(principal, permission, repository) and await user_may(app, principal, permission, repository)
+_ANY_SIGNED_IN = frozenset({Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT})
 
 
-async def user_may(app: App, principal: Principal, permission: Permission, repository: RepositoryName | None) -> bool:
-    """Whether the user may, whatever the credentials of this request are limited to."""
-    user = None if principal.is_anonymous else await find_user(app, principal.provider, principal.name)
-    administrator = user is not None and user.administrator
-    public = False
-    if repository is not None and permission is Permission.REPOSITORY_PULL and not administrator:
-        public = await is_public(app, repository)
-    return allowed(permission, signed_in=user is not None, administrator=administrator, public=public)
+async def may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
+    """Whether the user may, and the credentials reach that far. `path` is a repository's or a namespace's, or None."""
+    return decide.within_scopes(principal, permission, path) and await user_may(
+        app, principal, origin, permission, path
+    )
 
 
-async def find_user(app: App, provider: str, name: str) -> User | None:
-    known: User | str | None = app.cache.get(users.TOPIC, (provider, name))
-    if known is not None:
-        return known if isinstance(known, User) else None
-    stamp = app.cache.stamp()
-    user = await app.database.look_up(users.find, provider, name)
-    app.cache.put(stamp, users.TOPIC, (provider, name), user or _NOBODY, 500)
-    return user
+async def user_may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
+    """Whether the user may with the token that was used, whatever a bearer token's scopes are."""
+    if permission is Permission.PUBLIC:
+        return True
+    if not decide.within_limits(principal, permission, path):
+        return False
+    user = await accounts.find(app, principal)
+    if user is not None and not user.usable:
+        return False
+    if user is not None and user.administrator:
+        return True
+    if permission in _ANY_SIGNED_IN:
+        return user is not None
+    rights = await accounts.rights_of(app, user)
+    if rights.allows(permission, path, Context(principal, origin, app.clock())):
+        return True
+    return permission is Permission.REPOSITORY_PULL and path is not None and await is_public(app, path)
 
 
-async def is_public(app: App, repository: RepositoryName) -> bool:
+async def refusal(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> Denied:
+    """Why not, in words that say what is missing; the same for what exists and for what does not."""
+    where = f"in {path}" if path is not None and permission in PLACED else "in this registry"
+    if not decide.within_limits(principal, permission, path):
+        return Denied(
+            f"the token that you use is limited, and does not reach {permission.value} {where}",
+            {"permission": permission.value},
+        )
+    rights = await accounts.rights_of(app, await accounts.find(app, principal))
+    held = rights.roles_at(path, Context(principal, origin, app.clock()))
+    needed = roles.having(permission)
+    message = f"{permission.value} {where} needs the role {' or '.join(needed) or roles.ADMINISTRATOR}"
+    message += f"; you have {', '.join(held)}" if held else "; you have no role there"
+    message += ": ask an owner" if permission in PLACED else ": ask an administrator"
+    return Denied(message, {"permission": permission.value, "roles_needed": needed, "roles_held": held})
+
+
+async def reader(app: App, principal: Principal, origin: Origin) -> Reader:
+    """What this principal may pull, as lists want it."""
+    limits = None if principal.limits is None else _visible_by_limits(principal.limits)
+    user = await accounts.find(app, principal)
+    if user is not None and not user.usable:
+        return Reader(Visible(everything=False), Visible(everything=False))
+    if user is not None and user.administrator:
+        return Reader(Visible(everything=True), limits)
+    rights = await accounts.rights_of(app, user)
+    context = Context(principal, origin, app.clock())
+    return Reader(rights.visible(Permission.REPOSITORY_PULL, context), limits)
+
+
+async def is_public(app: App, repository: str) -> bool:
     known: bool | None = app.cache.get(namespaces.TOPIC, repository)
     if known is None:
         stamp = app.cache.stamp()
-        known = await app.database.look_up(namespaces.is_public, repository)
+        known = await app.database.look_up(namespaces.is_public, RepositoryName(repository))
         app.cache.put(stamp, namespaces.TOPIC, repository, known, 300)
     return known
+
+
+def resource(permission: Permission, path: str | None) -> str:
+    """How the audit log calls what a permission was asked for."""
+    if permission not in PLACED or path is None:
+        return "registry"
+    return f"{'repository' if permission in REPOSITORY_PERMISSIONS else 'namespace'}:{path}"
+
+
+def _visible_by_limits(limits: tuple[Limit, ...]) -> Visible:
+    reaching = [limit for limit in limits if {"*", Permission.REPOSITORY_PULL.value} & limit.permissions]
+    by_kind = {
+        kind: tuple(limit.scope for limit in reaching if limit.kind == kind)
+        for kind in ("registry", "namespace", "repository", "pattern")
+    }
+    return Visible(bool(by_kind["registry"]), by_kind["namespace"], by_kind["repository"], by_kind["pattern"])

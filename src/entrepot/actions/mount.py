@@ -1,18 +1,27 @@
 """Mounting: a repository gets a blob that another one has, without its bytes moving."""
 
+from sqlalchemy import Connection
+
 from entrepot.access.permissions import Permission
-from entrepot.actions import authorize
+from entrepot.actions import acts, authorize
 from entrepot.app import App
+from entrepot.audit import record
+from entrepot.audit.record import Act
 from entrepot.content import blobs
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Principal
+from entrepot.principal import Origin, Principal
 from entrepot.storage.errors import BlobDamaged
 from entrepot.storage.store import StoredBlob
 
 
 async def blob(
-    app: App, principal: Principal, repository: RepositoryName, digest: Digest, source: RepositoryName | None
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    repository: RepositoryName,
+    digest: Digest,
+    source: RepositoryName | None,
 ) -> StoredBlob | None:
     """Link the repository to the blob if the user may pull it from the source, or from any when none is named.
 
@@ -20,13 +29,20 @@ async def blob(
     """
     sources = [source] if source is not None else await app.database.read(blobs.holders, digest)
     for candidate in sources:
-        if not await authorize.user_may(app, principal, Permission.REPOSITORY_PULL, candidate):
+        if not await authorize.user_may(app, principal, origin, Permission.REPOSITORY_PULL, candidate):
             continue
         stored = await app.database.look_up(blobs.find, candidate, digest)
         if stored is None or not await _is_whole(app, stored):
             continue
-        return await app.database.write(blobs.link, repository, digest, app.clock())
+        act = Act("blob:mount", f"repository:{repository}", digest, detail={"from": candidate})
+        composed = await acts.compose(app, principal, origin, act)
+        return await app.database.write(_link, repository, digest, app.clock(), composed)
     return None
+
+
+def _link(connection: Connection, repository: RepositoryName, digest: Digest, now_ms: int, act: bytes) -> StoredBlob:
+    record.write(connection, act)
+    return blobs.link(connection, repository, digest, now_ms)
 
 
 async def _is_whole(app: App, stored: StoredBlob) -> bool:

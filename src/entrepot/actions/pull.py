@@ -1,11 +1,13 @@
 """Pulling: from a name to bytes. The order of the gates is the order of the lines."""
 
+from entrepot.actions import acts
 from entrepot.app import App
 from entrepot.content import blobs, manifests, repositories
 from entrepot.content.errors import BlobUnknown, ManifestUnknown
 from entrepot.content.manifests import StoredManifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
+from entrepot.principal import Origin, Principal
 from entrepot.storage.store import StoredBlob
 
 FACT_BYTES = 600
@@ -26,6 +28,18 @@ async def manifest(app: App, repository: RepositoryName, reference: Digest | Tag
         )
     app.cache.put(stamp, topic, key, stored, len(stored.payload) + FACT_BYTES)
     return stored
+
+
+async def note(
+    app: App, principal: Principal, origin: Origin, repository: str, digest: Digest, tag: Tag | None
+) -> None:
+    """A manifest goes out: for the audit log."""
+    await acts.pulled(app, principal, origin, "manifest:pull", f"repository:{repository}", digest, tag)
+
+
+async def note_blob(app: App, principal: Principal, origin: Origin, repository: str, digest: Digest) -> None:
+    """Bytes of a blob go out: for the audit log."""
+    await acts.pulled(app, principal, origin, "blob:pull", f"repository:{repository}", digest, None)
 
 
 async def blob(app: App, repository: RepositoryName, digest: Digest) -> StoredBlob:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from entrepot.actions import accounts, acts
 from entrepot.app import App
+from entrepot.audit import record
+from entrepot.audit.record import Act
 from entrepot.content import manifests, tags
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
-from entrepot.principal import Principal
+from entrepot.principal import Origin, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class PushedManifest:
 async def manifest(
     app: App,
     principal: Principal,
+    origin: Origin,
     repository: RepositoryName,
     digest: Digest,
     names: Sequence[Tag],
@@ -31,10 +35,38 @@ async def manifest(
     """Keep the manifest and point the tags to it. Raises ReferenceUnknown, ManifestInvalid."""
     sparse = app.settings.registry.allow_sparse_manifests
     unique = tuple(dict.fromkeys(names))
+    detail = {"tags": list(unique)} if unique else None
+    act = await acts.compose(
+        app, principal, origin, Act("manifest:push", f"repository:{repository}", digest, detail=detail)
+    )
+    moves = _Moves(app.clock(), principal, origin, await accounts.owner_key(app, principal))
     await app.database.write(
-        _record, repository, digest, unique, document, pushed_by=principal.key, sparse=sparse, now_ms=app.clock()
+        _record,
+        repository,
+        digest,
+        unique,
+        document,
+        act,
+        moves,
+        pushed_by=principal.key,
+        sparse=sparse,
+        now_ms=app.clock(),
     )
     return PushedManifest(digest, unique, document.subject.digest if document.subject else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """For tags that turn out to have named another manifest before."""
+
+    at_ms: int
+    principal: Principal
+    origin: Origin
+    owner: str | None
+
+    def compose(self, repository: RepositoryName, tag: Tag, digest: Digest) -> bytes:
+        act = Act("tag:move", f"repository:{repository}", digest, detail={"tag": tag})
+        return record.compose(self.at_ms, self.principal, self.origin, act, owner=self.owner)
 
 
 def _record(
@@ -43,6 +75,8 @@ def _record(
     digest: Digest,
     names: Sequence[Tag],
     document: ManifestDocument,
+    act: bytes,
+    moves: _Moves,
     *,
     pushed_by: str,
     sparse: bool,
@@ -51,5 +85,7 @@ def _record(
     repository_id, manifest_id = manifests.record(
         connection, repository, digest, document, pushed_by=pushed_by, sparse=sparse, now_ms=now_ms
     )
+    record.write(connection, act)
     for name in names:
-        tags.point(connection, repository, repository_id, name, manifest_id, now_ms)
+        if tags.point(connection, repository, repository_id, name, manifest_id, now_ms):
+            record.write(connection, moves.compose(repository, name, digest))

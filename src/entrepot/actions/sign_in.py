@@ -1,21 +1,45 @@
-"""Turns credentials into a principal, and principals into bearer tokens."""
+"""Turns credentials into a principal, and principals into bearer tokens.
+
+What a password may be: a stored token of this registry, a signed token of an issuer that it trusts, or the
+password of a user. For the last, the registry's own users are asked first, then the directories in the order of
+the settings; the first that knows the name decides.
+"""
 
 import hashlib
 from dataclasses import dataclass, replace
 
+from sqlalchemy import Connection
+
 from entrepot.access.permissions import REPOSITORY_PERMISSIONS, Permission
-from entrepot.actions import authorize
+from entrepot.actions import accounts, acts, authorize
 from entrepot.app import App
-from entrepot.errors import Invalid
-from entrepot.identity import bearer, passwords, users
+from entrepot.audit import record
+from entrepot.audit.record import FAILED, REFUSED, Act
+from entrepot.errors import EntrepotError, Invalid, Unauthenticated
+from entrepot.identity import bearer, groups, lockout, passwords, tokens, users
 from entrepot.identity.bearer import Bearer
-from entrepot.identity.errors import CredentialsInvalid, TokenInvalid
+from entrepot.identity.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    LoginDelayed,
+    ProviderUnavailable,
+    TokenInvalid,
+)
+from entrepot.identity.external import ExternalUser
+from entrepot.identity.lockout import Policy
+from entrepot.identity.tokens import Token
+from entrepot.identity.users import User
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import REPOSITORY_ACTIONS_MAX, Principal, Scope
+from entrepot.principal import SCOPES_MAX, Credential, Limit, Origin, Principal, Scope
 
 BEARER_TOPIC = "bearer"
-"""Verified tokens depend on nothing that changes: nobody announces this topic."""
+"""Verified signatures depend on nothing that changes: nobody announces this topic."""
+ROBOT_PREFIX = "robot+"
+"""What a robot's name starts with where it is given as a user name."""
+EXTERNAL_TRUSTED_MS = 60_000
+"""How long a password that a directory has confirmed is taken without asking again."""
+_LIMIT_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +50,61 @@ class IssuedToken:
     issued_at: int
     expires_in: int
     scopes: tuple[Scope, ...]
+    refresh_token: str | None = None
 
 
-async def with_password(app: App, name: str, password: str) -> Principal:
-    """Raises CredentialsInvalid, or TooManyLogins when too many wait already."""
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    """Credentials that were right, and until when that is believed."""
+
+    principal: Principal
+    until_ms: int
+
+
+async def with_password(app: App, name: str, password: str, origin: Origin) -> Principal:
+    """Raises CredentialsInvalid, AccountDisabled, TooManyLogins, LoginDelayed, ProviderUnavailable."""
+    if tokens.looks_like_token(password):
+        return await with_token(app, password, origin, name)
     key = hashlib.sha256(f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")).digest()
-    known: Principal | None = app.cache.get(users.TOPIC, key)
-    if known is not None:
-        return known
-    if len(password) > passwords.PASSWORD_CHARACTERS_MAX or "\x00" in name or len(name) > 255:
-        raise _wrong()
+    known: _Confirmed | None = app.cache.get(users.TOPIC, key)
+    if known is not None and known.until_ms > app.clock():
+        return known.principal
     stamp = app.cache.stamp()
-    user = await app.database.read(users.find, users.LOCAL, name)
-    password_hash = user.password_hash if user else None
-    if not await app.passwords.verify(password_hash, password) or user is None:
-        raise _wrong()
-    principal = Principal(user.provider, user.name)
-    app.cache.put(stamp, users.TOPIC, key, principal, 500)
+    try:
+        user, trusted_ms = await _check_password(app, name, password, origin)
+    except (Unauthenticated, LoginDelayed) as error:
+        await _note_failure(app, name, origin, error)
+        raise
+    principal = Principal(user.provider, user.name, credential=Credential("password"))
+    await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
+    app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + trusted_ms), 600)
     return principal
 
 
-def with_bearer(app: App, token: str) -> Principal:
+async def with_token(app: App, text: str, origin: Origin, name: str | None = None) -> Principal:
+    """Who a stored token is for. `name`, when one is given beside it, has to be the owner's. Raises TokenInvalid."""
+    token_id = tokens.parse_id(text)
+    token, user = await _find_token(app, token_id) if token_id is not None else (None, None)
+    now_ms = app.clock()
+    if token is None or user is None or token.kind == tokens.REFRESH or not tokens.matches(token, text):
+        error = TokenInvalid("the token is not valid, or was revoked: make a new one")
+        await _note_failure(app, name or "", origin, error, action="login:token")
+        raise error
+    if token.expired(now_ms):
+        raise TokenInvalid(f"the token {token.name} has expired: make a new one")
+    if name is not None and name not in _login_names(user):
+        raise TokenInvalid("the token belongs to another user: sign in with that user's name")
+    _require_usable(user)
+    if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
+        await _note_use(app, token, origin)
+    kind = "robot" if user.is_robot else "token"
+    return Principal(user.provider, user.name, credential=Credential(kind, token.id), limits=token.limits)
+
+
+async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     """Raises TokenInvalid."""
+    if tokens.looks_like_token(token):
+        return await with_token(app, token, origin)
     now = app.clock() // 1000
     known: Bearer | None = app.cache.get(BEARER_TOPIC, token)
     if known is None:
@@ -56,35 +113,232 @@ def with_bearer(app: App, token: str) -> Principal:
         app.cache.put(app.cache.stamp(), BEARER_TOPIC, token, known, len(token) + 1000)
     if known.expires_at + bearer.LEEWAY_SECONDS < now:
         raise TokenInvalid("the bearer token has expired: get a new one")
-    return known.principal
+    principal = known.principal
+    if principal.is_anonymous:
+        return principal
+    user = await accounts.find(app, principal)
+    if user is None:
+        raise TokenInvalid("the bearer token's user is not there any more")
+    _require_usable(user)
+    if principal.credential.id:
+        # A bearer token reaches no further than the stored token it was got with, and ends with it.
+        return replace(principal, limits=await _limits_of(app, principal.credential.id))
+    return principal
 
 
-async def issue_token(app: App, principal: Principal, requested: list[str]) -> IssuedToken:
-    """A token for what was asked and is allowed, which may be nothing. Raises Invalid for a malformed scope."""
+async def with_external_user(
+    app: App, provider: str, known: ExternalUser, origin: Origin, *, credential: Credential, action: str
+) -> Principal:
+    """Who a provider's user is here: made or brought up to date, and recorded as signed in.
+
+    Raises AccountDisabled.
+    """
+    user = await _provision(app, provider, known)
+    principal = Principal(user.provider, user.name, credential=credential)
+    try:
+        _require_usable(user)
+    except AccountDisabled as error:
+        await acts.keep(app, principal, origin, Act(action, f"user:{user.key}", outcome=REFUSED, reason=error.message))
+        raise
+    await acts.keep(app, principal, origin, Act(action, f"user:{user.key}"))
+    return principal
+
+
+async def issue_token(
+    app: App, principal: Principal, requested: list[str], origin: Origin, *, offline: bool = False
+) -> IssuedToken:
+    """A token for what was asked and is allowed, which may be nothing. Raises Invalid for a malformed scope.
+
+    `offline` asks for a refresh token beside it.
+    """
     scopes = []
+    refused = []
     for scope in _parse(requested):
-        granted = await _granted(app, principal, scope)
+        granted = await _granted(app, principal, origin, scope)
         if granted.actions:
             scopes.append(granted)
+        if scope.actions - granted.actions - {"*"}:
+            refused.append(f"{scope.type}:{scope.name}:{','.join(sorted(scope.actions - granted.actions))}")
     now, lifetime = app.clock() // 1000, app.settings.token.lifetime_seconds
     token = bearer.issue(app.keys.token, principal, tuple(scopes), now, lifetime)
-    return IssuedToken(token, now, lifetime, tuple(scopes))
+    refresh = None
+    if not principal.is_anonymous:
+        detail: dict[str, object] = {
+            "granted": [f"{s.type}:{s.name}:{','.join(sorted(s.actions))}" for s in scopes],
+            "not_granted": refused,
+            "refresh_token": offline,
+        }
+        act = await acts.compose(app, principal, origin, Act("token:issue", f"user:{principal.key}", detail=detail))
+        refresh = await app.database.write(_record_issue, app, principal, act, offline=offline)
+    return IssuedToken(token, now, lifetime, tuple(scopes), refresh)
 
 
-async def _granted(app: App, principal: Principal, scope: Scope) -> Scope:
+async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
+    """Who a refresh token was issued to; it lives on by being used. Raises TokenInvalid."""
+    token_id = tokens.parse_id(text)
+    token, user = await _find_token(app, token_id) if token_id is not None else (None, None)
+    now_ms = app.clock()
+    wrong = token is None or token.kind != tokens.REFRESH or not tokens.matches(token, text) or token.expired(now_ms)
+    if token is None or user is None or wrong:
+        raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
+    _require_usable(user)
+    if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
+        expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
+        await app.database.write_soon(tokens.used, token.id, origin.address, now_ms, expires_at_ms)
+    return Principal(user.provider, user.name, credential=Credential("refresh", token.id), limits=token.limits)
+
+
+def _record_issue(connection: Connection, app: App, principal: Principal, act: bytes, *, offline: bool) -> str | None:
+    record.write(connection, act)
+    if not offline:
+        return None
+    user = users.find(connection, principal.provider, principal.name)
+    if user is None:
+        return None
+    now_ms = app.clock()
+    expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
+    # A refresh token reaches as far as what it was got with, and goes when that goes.
+    parent = principal.credential.id
+    if parent:
+        source = tokens.find(connection, parent)
+        if source is not None and source.expires_at_ms is not None:
+            expires_at_ms = min(expires_at_ms, source.expires_at_ms)
+    name = f"docker login ({parent})" if parent else "docker login"
+    _, text = tokens.add(
+        connection,
+        tokens.REFRESH,
+        user,
+        name,
+        limits=principal.limits,
+        expires_at_ms=expires_at_ms,
+        now_ms=now_ms,
+        parent_id=parent or None,
+    )
+    return text
+
+
+async def _check_password(app: App, name: str, password: str, origin: Origin) -> tuple[User, int]:
+    """The user, and for how many milliseconds the password may be taken as right without another look."""
+    if len(password) > passwords.PASSWORD_CHARACTERS_MAX or "\x00" in name or len(name) > users.NAME_CHARACTERS_MAX:
+        raise _wrong()
+    if name.startswith(ROBOT_PREFIX):
+        raise CredentialsInvalid("a robot signs in with its token")
+    local = await app.database.read(users.find, users.LOCAL, name)
+    counted = lockout.keys(name, origin.address, administrator=local is not None and local.administrator)
+    policy = Policy(app.settings.login.failures_free, app.settings.login.delay_seconds_max)
+    wait = await app.database.read(lockout.wait_seconds, counted, policy, app.clock())
+    if wait:
+        raise LoginDelayed(f"too many wrong passwords: try again in {wait} seconds", wait)
+    try:
+        # For a name that is not here it takes as long, so that time does not tell who is.
+        right = await app.passwords.verify(local.password_hash if local else None, password)
+        if local is not None:
+            user, trusted_ms = await _own_user(app, local, password, right=right), 10**12
+        else:
+            user, trusted_ms = await _directory_user(app, name, password), EXTERNAL_TRUSTED_MS
+    except CredentialsInvalid:
+        await app.database.write_soon(lockout.failed, counted, app.clock())
+        raise
+    await app.database.write_soon(lockout.succeeded, name, origin.address)
+    _require_usable(user)
+    return user, trusted_ms
+
+
+async def _own_user(app: App, user: User, password: str, *, right: bool) -> User:
+    if not right:
+        raise _wrong()
+    if user.password_hash is not None and passwords.outdated(user.password_hash):
+        renewed = await app.passwords.hash(password)
+        await app.database.write_soon(users.set_password, user.name, renewed)
+    return await app.database.read(users.account, user)
+
+
+async def _directory_user(app: App, name: str, password: str) -> User:
+    """Ask the directories in order. One that does not answer is passed over, unless nobody else knows the name."""
+    unavailable: ProviderUnavailable | None = None
+    for directory in app.directories:
+        try:
+            known = await directory.authenticate(name, password)
+        except ProviderUnavailable as error:
+            unavailable = unavailable or error
+            continue
+        if known is not None:
+            return await _provision(app, directory.name, known)
+    if unavailable is not None:
+        raise unavailable
+    raise _wrong()
+
+
+async def _provision(app: App, provider: str, known: ExternalUser) -> User:
+    return await app.database.write(_provision_row, provider, known, app.clock())
+
+
+def _provision_row(connection: Connection, provider: str, known: ExternalUser, now_ms: int) -> User:
+    user = users.provision(connection, provider, known, now_ms)
+    account = users.account(connection, user)
+    # The groups are those of the login, whoever it is linked to.
+    groups.set_of_user(connection, account, provider, known.groups, now_ms)
+    return account if user.usable else user
+
+
+async def _find_token(app: App, token_id: str) -> tuple[Token | None, User | None]:
+    known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token_id)
+    if known is not None:
+        current = await accounts.find(app, Principal(known[1].provider, known[1].name))
+        return known[0], current
+    stamp = app.cache.stamp()
+    found = await app.database.look_up(_token_and_user, token_id)
+    if found is None:
+        return None, None
+    app.cache.put(stamp, tokens.TOPIC, token_id, found, 1200 + _LIMIT_BYTES * len(found[0].limits or ()))
+    return found
+
+
+def _token_and_user(connection: Connection, token_id: str) -> tuple[Token, User] | None:
+    token = tokens.find(connection, token_id)
+    user = users.get(connection, token.user_id) if token is not None else None
+    return None if token is None or user is None else (token, users.account(connection, user))
+
+
+async def _limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
+    token, _ = await _find_token(app, token_id)
+    if token is None or token.expired(app.clock()):
+        raise TokenInvalid("the token that this bearer token was got with was revoked or has expired")
+    return token.limits
+
+
+async def _note_use(app: App, token: Token, origin: Origin) -> None:
+    now_ms = app.clock()
+    await app.database.write_soon(tokens.used, token.id, origin.address, now_ms)
+    known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token.id)
+    if known is not None:
+        noted = replace(token, used_at_ms=now_ms)
+        app.cache.put(app.cache.stamp(), tokens.TOPIC, token.id, (noted, known[1]), 1200)
+
+
+async def _note_failure(
+    app: App, name: str, origin: Origin, error: EntrepotError, action: str = "login:password"
+) -> None:
+    nobody = Principal("", "")
+    act = Act(action, f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message)
+    await acts.keep(app, nobody, origin, act)
+
+
+async def _granted(app: App, principal: Principal, origin: Origin, scope: Scope) -> Scope:
+    nothing = replace(scope, actions=frozenset())
     if scope.type == "registry" and scope.name == "catalog":
-        granted = await authorize.user_may(app, principal, Permission.REGISTRY_CATALOG, None)
-        return scope if granted else replace(scope, actions=frozenset())
+        granted = await authorize.user_may(app, principal, origin, Permission.REGISTRY_CATALOG, None)
+        return scope if granted else nothing
     if scope.type.partition("(")[0] != "repository":
-        return replace(scope, actions=frozenset())
+        return nothing
     try:
         repository = RepositoryName.parse(scope.name)
     except NameInvalid:
-        return replace(scope, actions=frozenset())
+        return nothing
     actions = set()
     for permission in REPOSITORY_PERMISSIONS:
         asked = permission.action in scope.actions or "*" in scope.actions
-        if asked and await authorize.user_may(app, principal, permission, repository):
+        if asked and await authorize.user_may(app, principal, origin, permission, repository):
             actions.add(permission.action)
     return Scope("repository", repository, frozenset(actions))
 
@@ -98,9 +352,20 @@ def _parse(requested: list[str]) -> list[Scope]:
         if not name:
             raise Invalid("a scope is written type:name:action,action", {"scope": text[:200]})
         scopes.append(Scope(type_, name, frozenset(filter(None, actions.split(",")))))
-    if len(scopes) > REPOSITORY_ACTIONS_MAX:
-        raise Invalid(f"ask for {REPOSITORY_ACTIONS_MAX} scopes at most")
+    if len(scopes) > SCOPES_MAX:
+        raise Invalid(f"ask for {SCOPES_MAX} scopes at most")
     return scopes
+
+
+def _login_names(user: User) -> tuple[str, ...]:
+    return (f"{ROBOT_PREFIX}{user.name}",) if user.is_robot else (user.name,)
+
+
+def _require_usable(user: User) -> None:
+    if user.gone:
+        raise AccountDisabled(f"{user.name} is not known to the provider {user.provider} any more, or disabled there")
+    if user.disabled:
+        raise AccountDisabled(f"{user.name} is disabled in this registry: ask an administrator")
 
 
 def _wrong() -> CredentialsInvalid:

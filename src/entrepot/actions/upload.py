@@ -5,20 +5,25 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from entrepot.actions import acts
 from entrepot.app import App
+from entrepot.audit import record
+from entrepot.audit.record import Act
 from entrepot.content import blobs, uploads
 from entrepot.content.errors import UploadChanged
 from entrepot.content.uploads import Session
 from entrepot.errors import BadRange, ClientGone, EntrepotError, Invalid, StorageFull, TooSlow, Unavailable
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Principal
+from entrepot.principal import Origin, Principal
 from entrepot.storage import layout
 from entrepot.storage.driver import UploadState
 from entrepot.storage.errors import BlobDamaged, ContentMismatch
 from entrepot.storage.store import StoredBlob
 
 Body = AsyncIterator[bytes]
+Pusher = tuple[Principal, Origin]
+"""Who sends the bytes, and from where: for the audit log."""
 
 
 def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[Session, str]:
@@ -55,11 +60,11 @@ async def append(app: App, session: Session, body: Body, offset: int | None) -> 
 
 
 async def receive_whole(
-    app: App, session: Session, repository: RepositoryName, digest: Digest, body: Body
+    app: App, pusher: Pusher, session: Session, repository: RepositoryName, digest: Digest, body: Body
 ) -> StoredBlob:
     """`finish` for a session that nobody was told of. Of what breaks off nothing is kept: it cannot be resumed."""
     try:
-        return await finish(app, session, repository, digest, body, 0)
+        return await finish(app, pusher, session, repository, digest, body, 0)
     except (ClientGone, TooSlow):
         left = await app.database.look_up(uploads.find, session.id)
         if left is not None and await app.database.write_soon(uploads.claim, left):
@@ -68,7 +73,13 @@ async def receive_whole(
 
 
 async def finish(
-    app: App, session: Session, repository: RepositoryName, digest: Digest, body: Body | None, offset: int | None
+    app: App,
+    pusher: Pusher,
+    session: Session,
+    repository: RepositoryName,
+    digest: Digest,
+    body: Body | None,
+    offset: int | None,
 ) -> StoredBlob:
     """Receive the last bytes, if there are any, and make the upload a blob of the repository.
 
@@ -93,7 +104,7 @@ async def finish(
     except EntrepotError:
         await _discard_unrecorded(app, after, recorder.state)
         raise
-    blob = await _record(app, repository, stored, recorder.recorded)
+    blob = await _record(app, pusher, repository, stored, recorder.recorded)
     await _discard_unrecorded(app, before, after)
     return blob
 
@@ -154,10 +165,15 @@ async def _discard_unclaimed(app: App, location: str, recorded: UploadState | No
         await app.store.delete(location)
 
 
-async def _record(app: App, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None) -> StoredBlob:
+async def _record(
+    app: App, pusher: Pusher, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None
+) -> StoredBlob:
     """The bytes are on stable storage: make the row. Of two equal blobs one is kept, and it is a whole one."""
+    principal, origin = pusher
+    act = Act("blob:push", f"repository:{repository}", stored.digest, detail={"size": stored.size})
+    composed = await acts.compose(app, principal, origin, act)
     try:
-        if await app.database.write(_record_row, repository, stored, recorded, app.clock()):
+        if await app.database.write(_record_row, repository, stored, recorded, app.clock(), composed):
             return stored
     except EntrepotError as error:
         # A database that fails in another way than for want of room may have made the row: then the bytes stay.
@@ -183,7 +199,9 @@ def _record_row(
     stored: StoredBlob,
     recorded: UploadState | None,
     now_ms: int,
+    act: bytes,
 ) -> bool:
     if recorded is not None and not uploads.claim(connection, recorded):
         raise UploadChanged("another request finished or cancelled this upload: ask whether the blob is there")
+    record.write(connection, act)
     return blobs.record(connection, repository, stored, now_ms)

@@ -1,21 +1,20 @@
 """Repositories: rows with a name, made by the first push."""
 
-from sqlalchemy import Connection, bindparam, select
+from dataclasses import dataclass
 
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+
+from entrepot.access import visible
+from entrepot.access.rights import Visible
 from entrepot.content.errors import RepositoryUnknown
 from entrepot.content.tables import repositories
 from entrepot.database import dialect
 from entrepot.database.statements import Statement
+from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 
 _FIND = Statement(select(repositories.c.id).where(repositories.c.name == bindparam("name")))
 _INSERT = dialect.insert_or_ignore(repositories, "name", returning=(repositories.c.id,))
-_NAMES = (
-    select(repositories.c.name)
-    .where(repositories.c.name > bindparam("after"))
-    .order_by(repositories.c.name)
-    .limit(bindparam("limit"))
-)
 
 
 def find(connection: Connection, name: RepositoryName) -> int | None:
@@ -42,9 +41,41 @@ def ensure(connection: Connection, name: RepositoryName, now_ms: int) -> int:
             return int(inserted)
 
 
-def names(connection: Connection, after: str, limit: int) -> list[str]:
-    """Repository names in byte order, after the given one."""
-    return list(connection.execute(_NAMES, {"after": after, "limit": limit}).scalars())
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a list of repositories: what the user may pull, and (None: no) what the credentials are limited to.
+
+    What is public is everybody's, within those limits.
+    """
+
+    rights: Visible
+    limits: Visible | None = None
+
+
+def names(
+    connection: Connection, reader: Reader, after: str, limit: int, *, below: str = "", text: str = ""
+) -> list[str]:
+    """Names of repositories that the reader may pull from, in byte order, after the given one.
+
+    `below` limits them to a namespace, `text` to those that have it in their name.
+    """
+    name = repositories.c.name
+    statement = select(name).where(name > after, _readable(reader, connection.dialect.name)).order_by(name).limit(limit)
+    if below:
+        statement = statement.where(or_(name == below, and_(name > f"{below}/", name < f"{below}0")))
+    if text:
+        statement = statement.where(name.contains(text, autoescape=True))
+    return list(connection.execute(statement).scalars())
+
+
+def _readable(reader: Reader, dialect_name: str) -> ColumnElement[bool]:
+    name = repositories.c.name
+    readable = visible.within(name, reader.rights, dialect_name=dialect_name)
+    if not reader.rights.everything:
+        readable = or_(readable, namespaces.public(name))
+    if reader.limits is not None:
+        readable = and_(readable, visible.within(name, reader.limits, dialect_name=dialect_name))
+    return readable
 
 
 def topic(name: RepositoryName) -> str:

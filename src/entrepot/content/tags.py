@@ -33,8 +33,8 @@ _NAMES = (
 
 def point(
     connection: Connection, repository: RepositoryName, repository_id: int, tag: Tag, manifest_id: int, now_ms: int
-) -> None:
-    """Make the tag name this manifest."""
+) -> bool:
+    """Make the tag name this manifest; answers whether it named another one before."""
     added = _INSERT.run(
         connection,
         repository_id=repository_id,
@@ -44,9 +44,11 @@ def point(
         updated_at_ms=now_ms,
     )
     if added:
-        return
-    if _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
-        announce(connection, repositories.topic(repository))
+        return False
+    if not _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
+        return False
+    announce(connection, repositories.topic(repository))
+    return True
 
 
 def remove(connection: Connection, repository: RepositoryName, tag: Tag) -> None:

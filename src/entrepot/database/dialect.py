@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func
 
 
 class Upsert:
@@ -43,6 +43,15 @@ def insert_or_update(table: Table, *keys: str, update: Sequence[str]) -> Upsert:
         return insert.on_conflict_do_update(index_elements=list(keys), set_=values)  # type: ignore[no-any-return]
 
     return Upsert(table, complete)
+
+
+def elements(json_array: str, dialect_name: str) -> ColumnElement[str]:
+    """The texts of a JSON array, as a column of a table of their own: one parameter for any number of them."""
+    if dialect_name == "postgresql":
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return func.jsonb_array_elements_text(cast(json_array, JSONB)).table_valued("value").c.value.cast(String)
+    return func.json_each(json_array).table_valued("value").c.value.cast(String)
 
 
 def execute(connection: Connection, upsert: Upsert, values: Mapping[str, object]) -> Any:

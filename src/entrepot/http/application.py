@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any
 
 from entrepot.access.permissions import Permission
 from entrepot.app import App
@@ -90,13 +89,12 @@ class Application:
         path = route.path if route is not None else "unknown"
         method = request.method if route is not None else "OTHER"
         request.app.metrics.request(method, path, status, seconds)
-        client: Any = request.scope.get("client")
         self._access_log.write(
             {
                 "time": datetime.fromtimestamp(request.app.clock() / 1000, UTC),
                 "request_id": request.id,
-                "client": client[0] if client else "",
-                "user": request.principal.name,
+                "client": request.origin.address,
+                "user": request.principal.key,
                 "method": request.method,
                 "path": request.path,
                 "status": status,
@@ -120,7 +118,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except ClientGone as error:
         return route, _refusal(error, [])
     except Unauthenticated as error:
-        permission = route.permission if route is not None else Permission.REGISTRY_PING
+        permission = route.permission if route is not None else Permission.SIGNED_IN
         return route, _refusal(error, authorize.challenge(request, permission, error))
     except EntrepotError as error:
         if isinstance(error, Unavailable):

@@ -13,17 +13,17 @@ CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 
 
 async def authenticate(request: Request) -> Principal:
-    """Anonymous without the header. Raises CredentialsInvalid, TokenInvalid, TooManyLogins."""
+    """Anonymous without the header. Raises what `actions.sign_in` raises."""
     header = request.header(b"authorization")
     if header is None:
         return ANONYMOUS
     scheme, _, credentials = header.partition(" ")
     if len(credentials) <= CREDENTIALS_CHARACTERS_MAX:
         if scheme.lower() == "bearer":
-            return sign_in.with_bearer(request.app, credentials.strip())
+            return await sign_in.with_bearer(request.app, credentials.strip(), request.origin)
         if scheme.lower() == "basic":
             name, password = decode_basic(credentials)
-            return await sign_in.with_password(request.app, name, password)
+            return await sign_in.with_password(request.app, name, password, request.origin)
     raise CredentialsInvalid("the Authorization header is not valid: use Basic or Bearer")
 
 

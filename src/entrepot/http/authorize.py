@@ -3,8 +3,8 @@
 import string
 
 from entrepot.access.permissions import Permission
-from entrepot.actions import authorize
-from entrepot.errors import Denied, Unauthenticated
+from entrepot.actions import acts, authorize
+from entrepot.errors import Unauthenticated
 from entrepot.http.messages import Headers, Request
 from entrepot.oci.name import is_repository_name
 
@@ -27,13 +27,21 @@ async def require(request: Request, permission: Permission) -> None:
     """Raises Challenged when signing in, or another token, may help; Denied when it cannot."""
     # An empty name is none, too, and has to be found to be none here.
     repository = request.repository if permission in _CHALLENGED_ACTIONS else None
-    if await authorize.may(request.app, request.principal, permission, repository):
+    await require_at(request, permission, repository)
+
+
+async def require_at(request: Request, permission: Permission, path: str | None) -> None:
+    """As `require`, for what is at a path: a repository or a namespace, None for the registry itself."""
+    app, principal, origin = request.app, request.principal, request.origin
+    if await authorize.may(app, principal, origin, permission, path):
         return
-    if request.principal.is_anonymous:
+    if principal.is_anonymous:
         raise Challenged("sign in first: docker login, or send the Authorization header")
-    if request.principal.scopes is not None:
+    if principal.scopes is not None and await authorize.user_may(app, principal, origin, permission, path):
         raise Challenged(f"this token does not allow {permission.value}: ask for one with the scope in the challenge")
-    raise Denied(f"you may not do this here: it needs {permission.value}", {"permission": permission.value})
+    refusal = await authorize.refusal(app, principal, origin, permission, path)
+    await acts.refuse(app, principal, origin, permission.value, authorize.resource(permission, path), refusal.message)
+    raise refusal
 
 
 def challenge(request: Request, permission: Permission, error: Exception) -> Headers:

@@ -10,9 +10,10 @@ import orjson
 from entrepot.app import App
 from entrepot.errors import Invalid, TooLarge
 from entrepot.http import reception
+from entrepot.http.origin import client_address
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import ANONYMOUS, Principal
+from entrepot.principal import ANONYMOUS, Origin, Principal
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -27,6 +28,7 @@ class Request:
     __slots__ = (
         "_body_ended",
         "_headers",
+        "_origin",
         "_query",
         "_receive",
         "app",
@@ -51,7 +53,19 @@ class Request:
         self._receive = receive
         self._body_ended = False
         self._headers: dict[bytes, bytes] | None = None
+        self._origin: Origin | None = None
         self._query: dict[str, list[str]] | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Who the client is by its connection: address, program, and this request's id."""
+        if self._origin is None:
+            peer: Any = self.scope.get("client")
+            trusted = self.app.settings.server.trusted_proxies
+            forwarded_for = self.header(b"x-forwarded-for") if trusted else None
+            address = client_address(peer[0] if peer else "", forwarded_for, trusted)
+            self._origin = Origin(address, self.header(b"user-agent") or "", self.id)
+        return self._origin
 
     @property
     def repository(self) -> RepositoryName:

@@ -17,24 +17,36 @@ FORM_FIELDS_MAX = 64
 async def get(request: Request) -> Response:
     """Basic credentials, or none for what everybody may do."""
     principal = _own(request.principal)
-    issued = await sign_in.issue_token(request.app, principal, request.query_all("scope"))
+    offline = request.query("offline_token") == "true"
+    scopes = request.query_all("scope")
+    issued = await sign_in.issue_token(request.app, principal, scopes, request.origin, offline=offline)
     return json_response(200, _reply(issued), [(b"cache-control", b"no-store")])
 
 
 async def post(request: Request) -> Response:
-    """The OAuth2 form with grant_type=password."""
+    """The OAuth2 form: grant_type=password, or refresh_token."""
     text = (await request.body(FORM_BYTES_MAX)).decode("utf-8", "replace")
     try:
         form = parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
     except ValueError:
         raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
-    grant_type = form.get("grant_type", [""])[0]
-    if grant_type != "password":
-        raise Invalid(f"the grant type {grant_type[:50]!r} is not supported: use password")
-    principal = await sign_in.with_password(request.app, form.get("username", [""])[0], form.get("password", [""])[0])
-    issued = await sign_in.issue_token(request.app, principal, form.get("scope", []))
+    fields = {name: values[0] for name, values in form.items()}
+    grant_type = fields.get("grant_type", "")
+    if grant_type == "password":
+        name, password = fields.get("username", ""), fields.get("password", "")
+        principal = await sign_in.with_password(request.app, name, password, request.origin)
+        offline = fields.get("access_type") == "offline"
+    elif grant_type == "refresh_token":
+        principal = await sign_in.with_refresh_token(request.app, fields.get("refresh_token", ""), request.origin)
+        offline = False
+    else:
+        raise Invalid(f"the grant type {grant_type[:50]!r} is not supported: use password or refresh_token")
+    issued = await sign_in.issue_token(request.app, principal, form.get("scope", []), request.origin, offline=offline)
     scope = " ".join(f"{s.type}:{s.name}:{','.join(sorted(s.actions))}" for s in issued.scopes)
-    return json_response(200, {**_reply(issued), "scope": scope}, [(b"cache-control", b"no-store")])
+    reply = {**_reply(issued), "scope": scope}
+    if grant_type == "refresh_token":
+        reply["refresh_token"] = fields.get("refresh_token", "")
+    return json_response(200, reply, [(b"cache-control", b"no-store")])
 
 
 def _own(principal: Principal) -> Principal:
@@ -46,9 +58,12 @@ def _own(principal: Principal) -> Principal:
 
 def _reply(issued: IssuedToken) -> dict[str, object]:
     issued_at = datetime.fromtimestamp(issued.issued_at, UTC).isoformat().replace("+00:00", "Z")
-    return {
+    reply: dict[str, object] = {
         "token": issued.token,
         "access_token": issued.token,
         "expires_in": issued.expires_in,
         "issued_at": issued_at,
     }
+    if issued.refresh_token is not None:
+        reply["refresh_token"] = issued.refresh_token
+    return reply

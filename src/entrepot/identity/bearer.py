@@ -8,7 +8,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from entrepot.identity.errors import TokenInvalid
-from entrepot.principal import REPOSITORY_ACTIONS_MAX, Principal, Scope
+from entrepot.principal import SCOPES_MAX, Credential, Principal, Scope
 
 ALGORITHM = "EdDSA"
 ISSUER = "entrepot"
@@ -31,6 +31,7 @@ def issue(key: Ed25519PrivateKey, principal: Principal, scopes: tuple[Scope, ...
         "aud": AUDIENCE,
         "sub": principal.name,
         "provider": principal.provider,
+        "credential": {"kind": principal.credential.kind, "id": principal.credential.id},
         "iat": now,
         "nbf": now - LEEWAY_SECONDS,
         "exp": now + lifetime,
@@ -52,8 +53,10 @@ def verify(key: Ed25519PrivateKey, token: str) -> Bearer:
             options={"require": ["exp", "nbf", "sub", "jti"]},
             leeway=LEEWAY_SECONDS,
         )
-        scopes = tuple(_scope(entry) for entry in claims["access"][:REPOSITORY_ACTIONS_MAX])
-        return Bearer(Principal(str(claims["provider"]), str(claims["sub"]), scopes), int(claims["exp"]))
+        scopes = tuple(_scope(entry) for entry in claims["access"][:SCOPES_MAX])
+        credential = Credential(str(claims["credential"]["kind"]), str(claims["credential"]["id"]))
+        principal = Principal(str(claims["provider"]), str(claims["sub"]), scopes, credential)
+        return Bearer(principal, int(claims["exp"]))
     except jwt.ExpiredSignatureError:
         raise TokenInvalid("the bearer token has expired: get a new one") from None
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):

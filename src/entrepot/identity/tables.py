@@ -26,6 +26,8 @@ users = Table(
     Column("password_hash", String(255)),
     Column("administrator", Boolean, nullable=False, default=False),
     Column("disabled", Boolean, nullable=False, default=False),
+    # The provider does not know the user any more, or has disabled it.
+    Column("gone", Boolean, nullable=False, default=False),
     # The user that this one is another login of.
     Column("linked_to", Id, ForeignKey("users.id")),
     # Who answers for a robot.
@@ -37,6 +39,7 @@ users = Table(
     UniqueConstraint("provider", "name"),
     Index(None, "linked_to"),
     Index(None, "owner_id"),
+    Index("ix_users_refreshed_at_ms", "provider", "gone", "refreshed_at_ms"),
 )
 
 groups = Table(
@@ -69,13 +72,16 @@ tokens = Table(
     Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(255), nullable=False),
     Column("secret_hash", LargeBinary, nullable=False),
+    # A refresh token that was got with another token goes with it.
+    Column("parent_id", ascii_text(16), ForeignKey("tokens.id", ondelete="CASCADE")),
     # JSON: what the token is limited to, null for as far as its owner reaches
     Column("scopes", Text),
     Column("created_at_ms", TimestampMs, nullable=False),
     Column("expires_at_ms", TimestampMs),
     Column("used_at_ms", TimestampMs),
     Column("used_address", ascii_text(64)),
-    Index(None, "user_id", "id"),
+    Index("ix_tokens_user_id", "user_id", "id"),
+    Index(None, "parent_id"),
     Index(None, "expires_at_ms"),
 )
 

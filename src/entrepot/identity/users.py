@@ -1,56 +1,186 @@
-"""Users, keyed by identity provider and name."""
+"""Users and robots, keyed by identity provider and subject.
 
+A user of a directory gets a row at the first login; a robot is a user of the provider `robot`. A user may be linked to
+another one: whoever signs in as the first is the second.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
 from entrepot.database import dialect
 from entrepot.database.changes import announce
+from entrepot.database.statements import Statement
+from entrepot.errors import Invalid
+from entrepot.identity.errors import NameTaken, UserUnknown
+from entrepot.identity.external import ExternalUser
 from entrepot.identity.tables import users
 
 LOCAL = "local"
 """The provider of users whose passwords this registry keeps."""
+ROBOT = "robot"
+"""The provider of robots."""
 ADMINISTRATOR = "admin"
 TOPIC = "users"
 """What caches about users are announced under."""
+NAME_CHARACTERS_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """`disabled` is an administrator's decision, `gone` the provider's. Times are milliseconds since the epoch."""
+
+    id: int
     provider: str
+    subject: str
     name: str
+    display_name: str
+    email: str
     password_hash: str | None
     administrator: bool
+    disabled: bool
+    gone: bool
+    linked_to: int | None
+    owner_id: int | None
+    created_at_ms: int
+    refreshed_at_ms: int | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+    @property
+    def is_robot(self) -> bool:
+        return self.provider == ROBOT
+
+    @property
+    def usable(self) -> bool:
+        return not self.disabled and not self.gone
 
 
-_FIND = select(users.c.provider, users.c.name, users.c.password_hash, users.c.administrator).where(
-    users.c.provider == bindparam("provider"), users.c.name == bindparam("name")
+_COLUMNS = tuple(users.c[name] for name in User.__dataclass_fields__)
+_FIND = Statement(select(*_COLUMNS).where(users.c.provider == bindparam("provider"), users.c.name == bindparam("name")))
+_BY_SUBJECT = Statement(
+    select(*_COLUMNS).where(users.c.provider == bindparam("provider"), users.c.subject == bindparam("subject"))
 )
+_BY_ID = Statement(select(*_COLUMNS).where(users.c.id == bindparam("user_id")))
 _ANY_ADMINISTRATOR = select(users.c.id).where(users.c.administrator).limit(1)
-_INSERT = dialect.insert_or_ignore(users, "provider", "name", returning=(users.c.id,))
+_INSERT = dialect.insert_or_ignore(users, "provider", "name", returning=_COLUMNS)
+_STALE = (
+    select(*_COLUMNS)
+    .where(
+        users.c.provider == bindparam("provider"),
+        users.c.gone.is_(False),
+        users.c.refreshed_at_ms < bindparam("before_ms"),
+    )
+    .order_by(users.c.refreshed_at_ms)
+    .limit(bindparam("limit"))
+)
 
 
 def find(connection: Connection, provider: str, name: str) -> User | None:
-    row = connection.execute(_FIND, {"provider": provider, "name": name}).one_or_none()
-    return None if row is None else User(*row)
+    row = _FIND.one(connection, provider=provider, name=name)
+    return None if row is None else _user(row)
+
+
+def find_subject(connection: Connection, provider: str, subject: str) -> User | None:
+    row = _BY_SUBJECT.one(connection, provider=provider, subject=subject)
+    return None if row is None else _user(row)
+
+
+def get(connection: Connection, user_id: int) -> User | None:
+    row = _BY_ID.one(connection, user_id=user_id)
+    return None if row is None else _user(row)
+
+
+def require(connection: Connection, provider: str, name: str) -> User:
+    """Raises UserUnknown."""
+    user = find(connection, provider, name)
+    if user is None:
+        raise UserUnknown(f"there is no user {name[:NAME_CHARACTERS_MAX]} of the provider {provider}")
+    return user
+
+
+def account(connection: Connection, user: User) -> User:
+    """The user itself, or the one that it is another login of."""
+    return user if user.linked_to is None else (get(connection, user.linked_to) or user)
+
+
+def page(connection: Connection, *, provider: str | None, after: int, limit: int, text: str = "") -> list[User]:
+    """Users in the order they came, after one: of one provider (robots only by naming theirs), by a text in a name."""
+    statement = select(*_COLUMNS).where(users.c.id > after).order_by(users.c.id).limit(limit)
+    if provider is None:
+        statement = statement.where(users.c.provider != ROBOT)
+    else:
+        statement = statement.where(users.c.provider == provider)
+    if text:
+        statement = statement.where(
+            users.c.name.contains(text, autoescape=True) | users.c.display_name.contains(text, autoescape=True)
+        )
+    return [User(**row) for row in connection.execute(statement).mappings()]
 
 
 def has_administrator(connection: Connection) -> bool:
     return connection.execute(_ANY_ADMINISTRATOR).first() is not None
 
 
+def add(
+    connection: Connection,
+    provider: str,
+    name: str,
+    *,
+    subject: str | None = None,
+    password_hash: str | None = None,
+    administrator: bool = False,
+    display_name: str = "",
+    email: str = "",
+    owner_id: int | None = None,
+    refreshed_at_ms: int | None = None,
+    now_ms: int,
+) -> User:
+    """Raises NameTaken, and Invalid for a name that cannot be one."""
+    if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
+        raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
+    values = {
+        "provider": provider,
+        "subject": subject or name,
+        "name": name,
+        "display_name": display_name[:255],
+        "email": email[:255],
+        "password_hash": password_hash,
+        "administrator": administrator,
+        "disabled": False,
+        "gone": False,
+        "linked_to": None,
+        "owner_id": owner_id,
+        "created_at_ms": now_ms,
+        "refreshed_at_ms": refreshed_at_ms,
+    }
+    row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
+    if row is None:
+        raise NameTaken(f"there is a user {name} already", {"name": name})
+    announce(connection, TOPIC)
+    return User(**row)
+
+
 def add_administrator(connection: Connection, name: str, password_hash: str, now_ms: int) -> bool:
     """Add a local administrator; False when a user of that name is there already."""
-    values = {
-        "provider": LOCAL,
-        "name": name,
-        "password_hash": password_hash,
-        "administrator": True,
-        "created_at_ms": now_ms,
-    }
-    added = dialect.execute(connection, _INSERT, values).first() is not None
+    try:
+        add(connection, LOCAL, name, password_hash=password_hash, administrator=True, now_ms=now_ms)
+    except NameTaken:
+        return False
+    return True
+
+
+def change(connection: Connection, user: User, **values: object) -> User:
+    """Set columns of the user; answers it as it is then."""
+    connection.execute(update(users).where(users.c.id == user.id).values(**values))
     announce(connection, TOPIC)
-    return added
+    changed = get(connection, user.id)
+    if changed is None:
+        raise UserUnknown(f"there is no user {user.name}")
+    return changed
 
 
 def set_password(connection: Connection, name: str, password_hash: str) -> bool:
@@ -60,3 +190,63 @@ def set_password(connection: Connection, name: str, password_hash: str) -> bool:
     )
     announce(connection, TOPIC)
     return changed.rowcount > 0
+
+
+def remove(connection: Connection, user: User) -> None:
+    """Take the user away with its tokens, sessions, memberships and grants; what it owned or was linked is not."""
+    connection.execute(update(users).where(users.c.linked_to == user.id).values(linked_to=None))
+    connection.execute(update(users).where(users.c.owner_id == user.id).values(owner_id=None))
+    connection.execute(delete(users).where(users.c.id == user.id))
+    announce(connection, TOPIC)
+
+
+def provision(connection: Connection, provider: str, known: ExternalUser, now_ms: int) -> User:
+    """The row of a provider's user, made or brought up to date with what the provider says now."""
+    current: Mapping[str, object] = {
+        "name": known.name,
+        "display_name": known.display_name[:255],
+        "email": known.email[:255],
+        "gone": False,
+    }
+    user = find_subject(connection, provider, known.subject)
+    if user is None or user.name != known.name:
+        _free_name(connection, provider, known.name)
+    if user is None:
+        return add(
+            connection,
+            provider,
+            known.name,
+            subject=known.subject,
+            display_name=known.display_name,
+            email=known.email,
+            refreshed_at_ms=now_ms,
+            now_ms=now_ms,
+        )
+    if any(getattr(user, name) != value for name, value in current.items()):
+        return change(connection, user, **current, refreshed_at_ms=now_ms)
+    # Nothing that a worker remembers of the user has changed: nobody needs to be told.
+    connection.execute(update(users).where(users.c.id == user.id).values(refreshed_at_ms=now_ms))
+    return user
+
+
+def stale(connection: Connection, provider: str, before_ms: int, limit: int) -> list[User]:
+    """Users whose provider was last asked about them before that time, the longest ago first."""
+    rows = connection.execute(_STALE, {"provider": provider, "before_ms": before_ms, "limit": limit})
+    return [User(**row) for row in rows.mappings()]
+
+
+def _free_name(connection: Connection, provider: str, name: str) -> None:
+    """A name that the provider gave to somebody else meanwhile is not the former user's any more."""
+    former = find(connection, provider, name)
+    if former is not None:
+        change(connection, former, name=f"{name[:200]}~{former.id}", gone=True)
+
+
+def _user(row: tuple[object, ...] | RowMapping) -> User:
+    values = list(row)
+    for position in _BOOLEANS:
+        values[position] = bool(values[position])
+    return User(*values)  # type: ignore[arg-type]
+
+
+_BOOLEANS = [list(User.__dataclass_fields__).index(name) for name in ("administrator", "disabled", "gone")]

@@ -5,7 +5,7 @@ A namespace needs no row to exist; a row is a setting. The nearest one above a r
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, false, func, or_, select
 
 from entrepot.database import dialect
 from entrepot.database.changes import announce
@@ -35,6 +35,14 @@ def is_public(connection: Connection, repository: RepositoryName) -> bool:
     paths = repository.ancestors()
     settings = {row.path: row.public for row in connection.execute(_SETTINGS, {"paths": paths})}
     return next((settings[path] for path in paths if path in settings), False)
+
+
+def public(repository: ColumnElement[str]) -> ColumnElement[bool]:
+    """`is_public`, as a filter for a list of repositories."""
+    path = namespaces.c.path
+    above = or_(path == "", path == repository, func.substr(repository, 1, func.length(path) + 1) == path + "/")
+    nearest = select(namespaces.c.public).where(above).order_by(func.length(path).desc()).limit(1)
+    return func.coalesce(nearest.correlate_except(namespaces).scalar_subquery(), false())
 
 
 def set_public(connection: Connection, path: str, public: bool, now_ms: int) -> None:

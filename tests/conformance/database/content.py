@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from entrepot.access.rights import Visible
 from entrepot.content import blobs, manifests, tags
+from entrepot.content.repositories import Reader
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
@@ -14,6 +16,8 @@ from entrepot.oci.name import RepositoryName, Tag
 from entrepot.storage.store import StoredBlob
 
 REPOSITORY = RepositoryName("team/app")
+EVERYTHING = Reader(Visible(everything=True))
+"""Who may read all repositories."""
 NOW_MS = 1_700_000_000_000
 
 # In the order of their bytes: what the protocol means by lexical order.

@@ -6,7 +6,7 @@ from entrepot.content import repositories
 from entrepot.content.errors import RepositoryUnknown
 from entrepot.database.database import Database
 from entrepot.oci.name import RepositoryName
-from tests.conformance.database.content import NAMES_IN_BYTE_ORDER, NOW_MS, REPOSITORY
+from tests.conformance.database.content import EVERYTHING, NAMES_IN_BYTE_ORDER, NOW_MS, REPOSITORY
 
 pytestmark = pytest.mark.anyio
 
@@ -32,14 +32,14 @@ async def test_repository_made_by_many_at_once_is_one(database: Database, other:
     )
 
     assert len(set(ids)) == 1
-    assert await other.read(repositories.names, "", 10) == [REPOSITORY]
+    assert await other.read(repositories.names, EVERYTHING, "", 10) == [REPOSITORY]
 
 
 async def test_names_are_listed_in_byte_order(database: Database) -> None:
     for name in reversed(NAMES_IN_BYTE_ORDER):
         await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
 
-    assert await database.read(repositories.names, "", 100) == list(NAMES_IN_BYTE_ORDER)
+    assert await database.read(repositories.names, EVERYTHING, "", 100) == list(NAMES_IN_BYTE_ORDER)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 13, 14])
@@ -48,7 +48,7 @@ async def test_pages_put_together_are_the_whole_list(database: Database, size: i
         await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
 
     listed: list[str] = []
-    while page := await database.read(repositories.names, listed[-1] if listed else "", size):
+    while page := await database.read(repositories.names, EVERYTHING, listed[-1] if listed else "", size):
         assert len(page) <= size
         listed += page
     assert listed == list(NAMES_IN_BYTE_ORDER)
@@ -64,11 +64,11 @@ async def test_page_may_begin_at_a_name_that_does_not_exist(
     for name in NAMES_IN_BYTE_ORDER:
         await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
 
-    page = await database.read(repositories.names, after, 1)
+    page = await database.read(repositories.names, EVERYTHING, after, 1)
     assert page == ([expected] if expected else [])
 
 
 async def test_no_names_when_none_are_wanted(database: Database) -> None:
     await database.write_soon(repositories.ensure, REPOSITORY, NOW_MS)
 
-    assert await database.read(repositories.names, "", 0) == []
+    assert await database.read(repositories.names, EVERYTHING, "", 0) == []

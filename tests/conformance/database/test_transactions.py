@@ -19,7 +19,7 @@ from entrepot.database.sqlite import SQLiteDatabase
 from entrepot.oci.name import RepositoryName
 from entrepot.settings import DatabaseSettings
 from tests.conformance.database.conftest import POSTGRESQL, SQLITE
-from tests.conformance.database.content import NOW_MS, REPOSITORY
+from tests.conformance.database.content import EVERYTHING, NOW_MS, REPOSITORY
 from tests.peers.process import free_port
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ def add(connection: Connection, name: str = REPOSITORY) -> None:
 
 
 def names(connection: Connection) -> list[str]:
-    return repositories.names(connection, "", 1000)
+    return repositories.names(connection, EVERYTHING, "", 1000)
 
 
 @pytest.mark.parametrize("how", ["write", "write_soon"])

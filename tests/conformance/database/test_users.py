@@ -18,7 +18,9 @@ async def test_administrator_is_added_once(database: Database) -> None:
     assert not await database.write(users.add_administrator, "admin", "other hash", NOW_MS)
 
     assert await database.read(users.has_administrator)
-    assert await database.read(users.find, LOCAL, "admin") == User(LOCAL, "admin", "hash", administrator=True)
+    user = await database.read(users.find, LOCAL, "admin")
+    assert isinstance(user, User)
+    assert (user.key, user.password_hash, user.administrator) == ("local:admin", "hash", True)
 
 
 async def test_administrator_added_by_many_at_once_is_one(database: Database, other: Database) -> None:

@@ -1,56 +1,13 @@
-"""May X do Y: every combination there is."""
-
-from itertools import product
+"""How far credentials reach, whatever their owner may do."""
 
 import pytest
 
-from entrepot.access.decide import allowed, within_scopes
-from entrepot.access.permissions import REPOSITORY_PERMISSIONS, Permission
-from entrepot.principal import ANONYMOUS, Principal, Scope
+from entrepot.access.decide import within_credentials, within_limits, within_scopes
+from entrepot.access.permissions import GRANTABLE, REPOSITORY_PERMISSIONS, Permission
+from entrepot.principal import ANONYMOUS, Limit, Principal, Scope
 
-PING, CATALOG = Permission.REGISTRY_PING, Permission.REGISTRY_CATALOG
+CATALOG = Permission.REGISTRY_CATALOG
 PULL, PUSH, DELETE = REPOSITORY_PERMISSIONS
-
-
-@pytest.mark.parametrize(("permission", "public"), list(product(Permission, [False, True])))
-def test_administrator_of_the_registry_may_everything(permission: Permission, public: bool) -> None:
-    assert allowed(permission, signed_in=True, administrator=True, public=public)
-
-
-@pytest.mark.parametrize(
-    ("permission", "private_may", "public_may"),
-    [
-        (Permission.PUBLIC, True, True),
-        (PING, True, True),
-        (CATALOG, False, False),
-        (PULL, False, True),
-        (PUSH, False, False),
-        (DELETE, False, False),
-    ],
-)
-def test_user_who_is_signed_in_may_pull_what_is_public(
-    permission: Permission, private_may: bool, public_may: bool
-) -> None:
-    assert allowed(permission, signed_in=True, administrator=False, public=False) is private_may
-    assert allowed(permission, signed_in=True, administrator=False, public=True) is public_may
-
-
-@pytest.mark.parametrize(
-    ("permission", "private_may", "public_may"),
-    [
-        (Permission.PUBLIC, True, True),
-        (PING, False, False),
-        (CATALOG, False, False),
-        (PULL, False, True),
-        (PUSH, False, False),
-        (DELETE, False, False),
-    ],
-)
-def test_anonymous_of_the_registry_may_pull_what_is_public(
-    permission: Permission, private_may: bool, public_may: bool
-) -> None:
-    assert allowed(permission, signed_in=False, administrator=False, public=False) is private_may
-    assert allowed(permission, signed_in=False, administrator=False, public=True) is public_may
 
 
 @pytest.mark.parametrize("permission", Permission)
@@ -61,7 +18,7 @@ def test_credentials_without_scopes_reach_everywhere(permission: Permission) -> 
 
 @pytest.mark.parametrize("permission", Permission)
 def test_credentials_with_no_scope_reach_only_what_names_nothing(permission: Permission) -> None:
-    assert within_scopes(_token(), permission, "a/b") is (permission in {Permission.PUBLIC, PING})
+    assert within_scopes(_token(), permission, "a/b") is (permission in {Permission.PUBLIC, Permission.SIGNED_IN})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +47,7 @@ def test_scope_of_a_token_reaches_what_it_names(scope: tuple[str, ...], reached:
     assert {permission for permission in Permission if within_scopes(token, permission, "a/b")} == {
         *reached,
         Permission.PUBLIC,
-        PING,
+        Permission.SIGNED_IN,
     }
 
 
@@ -116,3 +73,58 @@ def test_action_of_a_permission_is_that_of_the_protocol(permission: Permission, 
 
 def _token(*scopes: Scope) -> Principal:
     return Principal("local", "admin", scopes)
+
+
+EVERY = frozenset({"*"})
+
+
+def _limited(*limits: Limit) -> Principal:
+    return Principal("local", "dev", limits=limits)
+
+
+@pytest.mark.parametrize("permission", GRANTABLE)
+def test_token_without_limits_reaches_as_far_as_its_owner(permission: Permission) -> None:
+    assert within_limits(Principal("local", "dev"), permission, "a/b")
+
+
+@pytest.mark.parametrize("permission", GRANTABLE)
+def test_token_with_no_limit_left_reaches_nothing(permission: Permission) -> None:
+    assert not within_limits(_limited(), permission, "a/b")
+
+
+@pytest.mark.parametrize(
+    ("limit", "path", "reaches"),
+    [
+        (Limit(EVERY, "registry", ""), "a/b", True),
+        (Limit(EVERY, "namespace", "a"), "a/b", True),
+        (Limit(EVERY, "namespace", "a"), "a", True),
+        (Limit(EVERY, "namespace", "a"), "ab", False),
+        (Limit(EVERY, "namespace", "a/b"), "a", False),
+        (Limit(EVERY, "repository", "a/b"), "a/b", True),
+        (Limit(EVERY, "repository", "a/b"), "a/b/c", False),
+        (Limit(EVERY, "pattern", "a/*"), "a/b", True),
+        (Limit(EVERY, "pattern", "a/*"), "a/b/c", False),
+        (Limit(EVERY, "pattern", "a/**"), "a/b/c", True),
+        (Limit(frozenset({"repository:push"}), "registry", ""), "a/b", False),
+        (Limit(frozenset({"repository:pull"}), "registry", ""), "a/b", True),
+    ],
+)
+def test_limit_of_a_token_reaches_what_it_names(limit: Limit, path: str, reaches: bool) -> None:
+    assert within_limits(_limited(limit), PULL, path) is reaches
+
+
+def test_token_with_limits_never_reaches_its_owners_account() -> None:
+    assert not within_limits(_limited(Limit(EVERY, "registry", "")), Permission.OWN_ACCOUNT, None)
+
+
+def test_token_for_a_namespace_does_not_reach_what_is_the_registrys() -> None:
+    assert not within_limits(_limited(Limit(EVERY, "namespace", "a")), Permission.USER_WRITE, "a")
+
+
+def test_bearer_token_reaches_no_further_than_the_token_it_was_got_with() -> None:
+    scope = Scope("repository", "a/b", frozenset({"pull", "push"}))
+    bearer = Principal("local", "dev", (scope,), limits=(Limit(frozenset({"repository:pull"}), "registry", ""),))
+
+    assert within_credentials(bearer, PULL, "a/b")
+    assert not within_credentials(bearer, PUSH, "a/b")
+    assert not within_credentials(bearer, PULL, "a/c")

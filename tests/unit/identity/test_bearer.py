@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from entrepot.identity.bearer import ALGORITHM, AUDIENCE, ISSUER, issue, verify
 from entrepot.identity.errors import TokenInvalid
-from entrepot.principal import REPOSITORY_ACTIONS_MAX, Principal, Scope
+from entrepot.principal import SCOPES_MAX, Principal, Scope
 
 KEY = Ed25519PrivateKey.generate()
 LIFETIME_SECONDS = 3600
@@ -37,6 +37,7 @@ def claims(**changes: object) -> dict[str, Any]:
         "nbf": now() - 5,
         "exp": now() + LIFETIME_SECONDS,
         "jti": "1",
+        "credential": {"kind": "password", "id": ""},
         "access": [],
     }
     return {name: value for name, value in {**valid, **changes}.items() if value is not ...}
@@ -64,7 +65,7 @@ def test_token_of_nobody_is_anonymous() -> None:
 
 
 def test_token_with_as_many_scopes_as_there_may_be_is_verified_whole() -> None:
-    scopes = tuple(Scope("repository", f"a{n}", frozenset({"pull"})) for n in range(REPOSITORY_ACTIONS_MAX))
+    scopes = tuple(Scope("repository", f"a{n}", frozenset({"pull"})) for n in range(SCOPES_MAX))
 
     assert verify(KEY, issue(KEY, ADMIN, scopes, now(), LIFETIME_SECONDS)).principal.scopes == scopes
 

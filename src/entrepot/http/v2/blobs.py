@@ -1,7 +1,7 @@
 """Blobs ("Pulling blobs", "Deleting Blobs")."""
 
+from entrepot.actions import delete as delete_action
 from entrepot.actions import pull
-from entrepot.content import blobs
 from entrepot.http.messages import Request, Response
 from entrepot.http.streaming import blob_response
 from entrepot.http.v2.answers import accepted, digest_header
@@ -16,10 +16,13 @@ async def get(request: Request) -> Response:
         digest_header(digest),
         (b"cache-control", b"private, max-age=31536000, immutable"),
     ]
-    return await blob_response(request, blob, headers)
+    response = await blob_response(request, blob, headers)
+    if request.method == "GET" and response.status != 304:
+        await pull.note_blob(request.app, request.principal, request.origin, request.repository_text, digest)
+    return response
 
 
 async def delete(request: Request) -> Response:
     digest = Digest.parse(request.reference)
-    await request.app.database.write(blobs.unlink, request.repository, digest)
+    await delete_action.blob(request.app, request.principal, request.origin, request.repository, digest)
     return accepted()

@@ -1,5 +1,6 @@
 """What can be listed ("Determining Support", "Listing Tags", "Listing Referrers", the catalog)."""
 
+from entrepot.actions import authorize
 from entrepot.content import referrers, repositories, tags
 from entrepot.errors import Invalid
 from entrepot.http.messages import Request, Response, json_response
@@ -18,7 +19,8 @@ async def ping(request: Request) -> Response:
 
 async def catalog(request: Request) -> Response:
     size = page_size(request)
-    names = await request.app.database.read(repositories.names, request.query_text("last"), size + 1)
+    reader = await authorize.reader(request.app, request.principal, request.origin)
+    names = await request.app.database.read(repositories.names, reader, request.query_text("last"), size + 1)
     more = next_link("/v2/_catalog", n=size, last=names[size - 1]) if len(names) > size > 0 else []
     return json_response(200, {"repositories": names[:size]}, more)
 

@@ -1,7 +1,7 @@
 """Manifests ("Pulling manifests", "Pushing Manifests", "Deleting Manifests", "Deleting Tags")."""
 
+from entrepot.actions import delete as delete_action
 from entrepot.actions import pull, push
-from entrepot.content import manifests, tags
 from entrepot.errors import TooLarge
 from entrepot.http.messages import Request, Response
 from entrepot.http.streaming import is_fresh
@@ -19,7 +19,8 @@ class TooManyTags(TooLarge):
 
 
 async def get(request: Request) -> Response:
-    stored = await pull.manifest(request.app, request.repository, parse_reference(request.reference))
+    reference = parse_reference(request.reference)
+    stored = await pull.manifest(request.app, request.repository, reference)
     etag = f'"{stored.digest}"'
     headers = [
         (b"content-type", stored.media_type.encode()),
@@ -29,6 +30,9 @@ async def get(request: Request) -> Response:
     ]
     if is_fresh(request, etag):
         return Response(304, headers[2:])
+    if request.method == "GET":
+        tag = reference if isinstance(reference, Tag) else None
+        await pull.note(request.app, request.principal, request.origin, request.repository_text, stored.digest, tag)
     return Response(200, headers, stored.payload)
 
 
@@ -42,7 +46,9 @@ async def put(request: Request) -> Response:
     if isinstance(reference, Tag):
         names.append(reference)
     document = ManifestDocument.parse(payload, request.header(b"content-type") or "")
-    pushed = await push.manifest(request.app, request.principal, request.repository, digest, names, document)
+    pushed = await push.manifest(
+        request.app, request.principal, request.origin, request.repository, digest, names, document
+    )
     headers = [(b"oci-tag", tag.encode()) for tag in pushed.tags]
     if pushed.subject is not None:
         headers.append((b"oci-subject", pushed.subject.encode()))
@@ -51,10 +57,11 @@ async def put(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     reference = parse_reference(request.reference)
+    app, principal, origin = request.app, request.principal, request.origin
     if isinstance(reference, Tag):
-        await request.app.database.write(tags.remove, request.repository, reference)
+        await delete_action.tag(app, principal, origin, request.repository, reference)
     else:
-        await request.app.database.write(manifests.remove, request.repository, reference)
+        await delete_action.manifest(app, principal, origin, request.repository, reference)
     return accepted()
 
 

@@ -15,7 +15,7 @@ PREFIX = "/v2/"
 _PULL, _PUSH, _DELETE = Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, Permission.REPOSITORY_DELETE
 
 ROUTES = (
-    Route(("GET", "HEAD"), "/v2/", lists.ping, Permission.REGISTRY_PING),
+    Route(("GET", "HEAD"), "/v2/", lists.ping, Permission.SIGNED_IN),
     Route(("GET",), "/v2/_catalog", lists.catalog, Permission.REGISTRY_CATALOG),
     Route(("GET",), "/v2/{name}/tags/list", lists.tag_list, _PULL),
     Route(("GET",), "/v2/{name}/referrers/{digest}", lists.referrers_list, _PULL),

@@ -165,6 +165,7 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=255), nullable=True),
         sa.Column("administrator", sa.Boolean(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("gone", sa.Boolean(), nullable=False),
         sa.Column("linked_to", Id, nullable=True),
         sa.Column("owner_id", Id, nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
@@ -177,6 +178,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_users_linked_to", "users", ["linked_to"], unique=False)
     op.create_index("ix_users_owner_id", "users", ["owner_id"], unique=False)
+    op.create_index("ix_users_refreshed_at_ms", "users", ["provider", "gone", "refreshed_at_ms"], unique=False)
     op.create_table(
         "grants",
         sa.Column("id", Id, autoincrement=True, nullable=False),
@@ -268,16 +270,19 @@ def upgrade() -> None:
         sa.Column("user_id", Id, nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("parent_id", ascii_text(16), nullable=True),
         sa.Column("scopes", sa.Text(), nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("used_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("used_address", ascii_text(64), nullable=True),
+        sa.ForeignKeyConstraint(["parent_id"], ["tokens.id"], name="fk_tokens_parent_id_tokens", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_tokens_user_id_users", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
     )
     op.create_index("ix_tokens_expires_at_ms", "tokens", ["expires_at_ms"], unique=False)
-    op.create_index("ix_tokens_user_id_tokens_id", "tokens", ["user_id", "id"], unique=False)
+    op.create_index("ix_tokens_parent_id", "tokens", ["parent_id"], unique=False)
+    op.create_index("ix_tokens_user_id", "tokens", ["user_id", "id"], unique=False)
     op.create_table(
         "trust_rules",
         sa.Column("id", Id, autoincrement=True, nullable=False),

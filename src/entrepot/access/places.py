@@ -1,0 +1,75 @@
+"""Where a grant or a token's limit holds: the registry, a namespace and all below it, a repository, or a pattern."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from entrepot.access.errors import GrantInvalid
+from entrepot.oci.name import NAME_CHARACTERS_MAX, is_repository_name
+
+REGISTRY, NAMESPACE, REPOSITORY, PATTERN = "registry", "namespace", "repository", "pattern"
+KINDS = (REGISTRY, NAMESPACE, REPOSITORY, PATTERN)
+_PATTERN = re.compile(r"[a-z0-9._/*-]+", re.ASCII)
+_WILDCARD = re.compile(r"\*\*|\*")
+WILDCARDS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`path` is empty for the registry; in a pattern, `*` stands for anything but a slash and `**` for anything."""
+
+    kind: str
+    path: str
+
+    @classmethod
+    def parse(cls, kind: str, path: str) -> "Place":
+        """Raises GrantInvalid."""
+        if kind == REGISTRY:
+            if path not in {"", "/"}:
+                raise GrantInvalid("the whole registry has no path: leave it empty, or name a namespace")
+            return cls(kind, "")
+        path = path.strip("/")
+        if kind in {NAMESPACE, REPOSITORY}:
+            if not is_repository_name(path):
+                raise GrantInvalid(f"{path[:NAME_CHARACTERS_MAX]!r} is not the name of a {kind}")
+            return cls(kind, path)
+        if kind != PATTERN:
+            raise GrantInvalid(f"a place is one of {', '.join(KINDS)}")
+        if len(path) > NAME_CHARACTERS_MAX or not _PATTERN.fullmatch(path):
+            raise GrantInvalid("a pattern has the letters of a repository's name, * and **")
+        if len(_WILDCARD.findall(path)) > WILDCARDS_MAX:
+            raise GrantInvalid(f"a pattern has {WILDCARDS_MAX} wildcards at most")
+        return cls(kind, path)
+
+    def covers(self, path: str | None) -> bool:
+        """Whether what is at this path (a namespace or a repository; None: the registry itself) is in this place."""
+        if self.kind == REGISTRY:
+            return True
+        if path is None:
+            return False
+        if self.kind == NAMESPACE:
+            return path == self.path or path.startswith(self.path + "/")
+        if self.kind == REPOSITORY:
+            return path == self.path
+        return regular_expression(self.path).fullmatch(path) is not None
+
+    def __str__(self) -> str:
+        return "the whole registry" if self.kind == REGISTRY else f"{self.kind} {self.path}"
+
+
+@lru_cache(maxsize=10_000)
+def regular_expression(pattern: str) -> re.Pattern[str]:
+    """The pattern as an expression that Python, SQLite and PostgreSQL read alike."""
+    return re.compile(expression(pattern), re.ASCII)
+
+
+def expression(pattern: str) -> str:
+    text, position = "", 0
+    for wildcard in _WILDCARD.finditer(pattern):
+        text += _literal(pattern[position : wildcard.start()]) + (".*" if wildcard.group() == "**" else "[^/]*")
+        position = wildcard.end()
+    return f"^{text}{_literal(pattern[position:])}$"
+
+
+def _literal(text: str) -> str:
+    return text.replace(".", "[.]")

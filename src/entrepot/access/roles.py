@@ -1,0 +1,124 @@
+"""Roles: sets of permissions with a name. Some are built in, others are made by administrators."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from entrepot.access.errors import RoleInUse, RoleInvalid, RoleUnknown
+from entrepot.access.permissions import GRANTABLE, Permission
+from entrepot.access.tables import grants, roles
+from entrepot.database import dialect
+from entrepot.database.changes import announce
+
+TOPIC = "access"
+"""What caches about roles, grants and memberships are announced under."""
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
+_READER = {Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ}
+_DEVELOPER = _READER | {Permission.REPOSITORY_PUSH}
+_MAINTAINER = _DEVELOPER | {Permission.REPOSITORY_DELETE, Permission.GRANT_READ, Permission.ROBOT_READ}
+_OWNER = _MAINTAINER | {
+    Permission.NAMESPACE_WRITE,
+    Permission.GRANT_WRITE,
+    Permission.ROBOT_WRITE,
+}
+_AUDITOR = {
+    Permission.AUDIT_READ,
+    Permission.NAMESPACE_READ,
+    Permission.GRANT_READ,
+    Permission.ROBOT_READ,
+    Permission.USER_READ,
+    Permission.GROUP_READ,
+    Permission.ROLE_READ,
+    Permission.PROVIDER_READ,
+    Permission.ACCESS_EXPLAIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    name: str
+    description: str
+    permissions: frozenset[Permission]
+    built_in: bool = False
+
+
+ADMINISTRATOR = "administrator"
+BUILT_IN: Mapping[str, Role] = {
+    role.name: role
+    for role in (
+        Role("reader", "Pulls: a tester.", frozenset(_READER), built_in=True),
+        Role("developer", "Pulls and pushes.", frozenset(_DEVELOPER), built_in=True),
+        Role("maintainer", "Also deletes, and sees who else may what.", frozenset(_MAINTAINER), built_in=True),
+        Role("owner", "Also decides who else may what, and makes robots.", frozenset(_OWNER), built_in=True),
+        Role("auditor", "Reads the audit log and who may what; no content.", frozenset(_AUDITOR), built_in=True),
+        Role(ADMINISTRATOR, "Everything.", frozenset(GRANTABLE), built_in=True),
+    )
+}
+_CUSTOM = select(roles.c.name, roles.c.description, roles.c.permissions).order_by(roles.c.name)
+_PUT = dialect.insert_or_update(roles, "name", update=("description", "permissions"))
+_USED = select(grants.c.id).where(grants.c.role == bindparam("role")).limit(1)
+
+
+def everything(connection: Connection) -> dict[str, Role]:
+    """All roles by name."""
+    custom = {
+        row.name: Role(row.name, row.description, _permissions(json.loads(row.permissions)))
+        for row in connection.execute(_CUSTOM)
+    }
+    return {**custom, **BUILT_IN}
+
+
+def require(connection: Connection, name: str) -> Role:
+    """Raises RoleUnknown."""
+    found = everything(connection).get(name)
+    if found is None:
+        raise RoleUnknown(f"there is no role {name[:64]}", {"role": name[:64]})
+    return found
+
+
+def parse(name: str, description: str, permissions: Iterable[str]) -> Role:
+    """Raises RoleInvalid."""
+    if not _NAME.fullmatch(name) or name in BUILT_IN:
+        raise RoleInvalid("a role's name has lower-case letters, digits and dashes, and is not that of a built-in one")
+    wanted = frozenset(permissions)
+    known = {permission.value: permission for permission in GRANTABLE}
+    unknown = sorted(wanted - set(known))
+    if unknown or not wanted:
+        raise RoleInvalid(f"a role has one or more of the permissions {', '.join(sorted(known))}", {"unknown": unknown})
+    return Role(name, description, frozenset(known[value] for value in wanted))
+
+
+def put(connection: Connection, role: Role, now_ms: int) -> None:
+    """Make the role, or change it."""
+    values = {
+        "name": role.name,
+        "description": role.description,
+        "permissions": json.dumps(sorted(permission.value for permission in role.permissions)),
+        "created_at_ms": now_ms,
+    }
+    dialect.execute(connection, _PUT, values)
+    announce(connection, TOPIC)
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Raises RoleUnknown, RoleInvalid for a built-in role, RoleInUse."""
+    if require(connection, name).built_in:
+        raise RoleInvalid(f"{name} is built in and stays")
+    if connection.execute(_USED, {"role": name}).first() is not None:
+        raise RoleInUse(f"the role {name} is granted: revoke its grants first")
+    connection.execute(delete(roles).where(roles.c.name == name))
+    announce(connection, TOPIC)
+
+
+def having(permission: Permission) -> list[str]:
+    """The built-in roles with this permission, for people who are told what they lack."""
+    return [role.name for role in BUILT_IN.values() if permission in role.permissions]
+
+
+def _permissions(values: Iterable[str]) -> frozenset[Permission]:
+    """What a newer version of the program wrote may have permissions that this one does not know."""
+    known = {permission.value: permission for permission in GRANTABLE}
+    return frozenset(known[value] for value in values if value in known)

@@ -1,0 +1,62 @@
+"""The user behind a principal, and the user's rights: remembered until something about them changes."""
+
+from sqlalchemy import Connection
+
+from entrepot.access import rights, roles
+from entrepot.access.rights import Rights
+from entrepot.app import App
+from entrepot.identity import groups, users
+from entrepot.identity.users import User
+from entrepot.principal import Principal
+
+_NOBODY = "nobody"
+_USER_BYTES, _RIGHT_BYTES = 700, 300
+"""What remembering one costs, roughly."""
+
+
+async def find(app: App, principal: Principal) -> User | None:
+    """The principal's user; None for anonymous, and for one that is not there any more."""
+    if principal.is_anonymous:
+        return None
+    key = (principal.provider, principal.name)
+    known: User | str | None = app.cache.get(users.TOPIC, key)
+    if known is not None:
+        return known if isinstance(known, User) else None
+    stamp = app.cache.stamp()
+    user = await app.database.look_up(users.find, principal.provider, principal.name)
+    app.cache.put(stamp, users.TOPIC, key, user or _NOBODY, _USER_BYTES)
+    return user
+
+
+async def owner_key(app: App, principal: Principal) -> str | None:
+    """Who answers for a robot, None for anybody else."""
+    if principal.provider != users.ROBOT:
+        return None
+    user = await find(app, principal)
+    if user is None or user.owner_id is None:
+        return None
+    known: str | None = app.cache.get(users.TOPIC, user.owner_id)
+    if known is None:
+        stamp = app.cache.stamp()
+        owner = await app.database.look_up(users.get, user.owner_id)
+        known = owner.key if owner is not None else ""
+        app.cache.put(stamp, users.TOPIC, user.owner_id, known, _USER_BYTES)
+    return known or None
+
+
+async def rights_of(app: App, user: User | None) -> Rights:
+    """The rights of a user, or of anybody."""
+    key = user.id if user is not None else None
+    known: Rights | None = app.cache.get(roles.TOPIC, key)
+    if known is not None:
+        return known
+    stamp = app.cache.stamp()
+    found, count = await app.database.look_up(_load, key)
+    app.cache.put(stamp, roles.TOPIC, key, found, _USER_BYTES + count * _RIGHT_BYTES)
+    return found
+
+
+def _load(connection: Connection, user_id: int | None) -> tuple[Rights, int]:
+    of_user = groups.of_user(connection, user_id) if user_id is not None else {}
+    found = rights.load(connection, user_id, of_user)
+    return found, sum(map(len, found.by_place.values())) + len(found.patterns)

@@ -1,0 +1,30 @@
+"""Puts acts into the audit log: in the transaction of the change, by themselves, or, for pulls, soon after."""
+
+from entrepot.actions import accounts
+from entrepot.app import App
+from entrepot.audit import record
+from entrepot.audit.record import REFUSED, Act
+from entrepot.principal import Origin, Principal
+
+
+async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> bytes:
+    """The record of an act that is about to be done; give it to `record.write` in the transaction that does it."""
+    owner = await accounts.owner_key(app, principal)
+    return record.compose(app.clock(), principal, origin, act, owner=owner)
+
+
+async def keep(app: App, principal: Principal, origin: Origin, act: Act) -> None:
+    """Record an act that changes nothing here: it is on stable storage when this returns."""
+    await app.database.write(record.write, await compose(app, principal, origin, act))
+
+
+async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:
+    await keep(app, principal, origin, Act(action, resource, outcome=REFUSED, reason=reason))
+
+
+async def pulled(
+    app: App, principal: Principal, origin: Origin, action: str, resource: str, digest: str, tag: str | None
+) -> None:
+    if app.settings.audit.pulls:
+        owner = await accounts.owner_key(app, principal)
+        app.pulls.add(app.clock(), principal, origin, action, resource, digest, tag, owner=owner)

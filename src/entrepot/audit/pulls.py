@@ -1,0 +1,105 @@
+"""Gathers the records of pulls, which are many and change nothing, and writes them within one second.
+
+Pulls that are alike in all but their time, within that second, become one record with their count: who pulled what, how
+and from where is all there, and a client that asks for one manifest a thousand times a second does not fill the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from entrepot.audit import record
+from entrepot.audit.record import Act
+from entrepot.principal import Origin, Principal
+
+FLUSH_SECONDS = 0.5
+DISTINCT_MAX = 50_000
+"""Different pulls that may wait when they cannot be written; what comes on top is lost, and the log says so."""
+
+Key = tuple[Principal, str, str, str, str, str | None, str | None]
+Write = Callable[[list[bytes]], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Pulls:
+    first_at_ms: int
+    request_id: str
+    owner: str | None
+    count: int = 1
+
+
+class PullLog:
+    """`write` keeps records for good."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._gathered: dict[Key, _Pulls] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._lost = 0
+
+    def add(
+        self,
+        at_ms: int,
+        principal: Principal,
+        origin: Origin,
+        action: str,
+        resource: str,
+        digest: str | None,
+        tag: str | None = None,
+        *,
+        owner: str | None = None,
+    ) -> None:
+        key = (principal, origin.address, origin.user_agent, action, resource, digest, tag)
+        known = self._gathered.get(key)
+        if known is not None:
+            known.count += 1
+            return
+        if len(self._gathered) >= DISTINCT_MAX:
+            self._lost += 1
+            return
+        self._gathered[key] = _Pulls(at_ms, origin.request_id, owner)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._flush_soon())
+
+    async def close(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._flush()
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(FLUSH_SECONDS)
+        try:
+            await self._flush()
+        finally:
+            self._task = None
+            if self._gathered:
+                self._task = asyncio.get_running_loop().create_task(self._flush_soon())
+
+    async def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, {}
+        if not gathered:
+            return
+        records = []
+        for (principal, address, user_agent, action, resource, digest, tag), pulls in gathered.items():
+            origin = Origin(address, user_agent, pulls.request_id)
+            act = Act(action, resource, digest, detail={"tag": tag} if tag else None)
+            records.append(
+                record.compose(pulls.first_at_ms, principal, origin, act, owner=pulls.owner, count=pulls.count)
+            )
+        try:
+            await self._write(records)
+        except BaseException as error:
+            # They are as old as they are; what has come meanwhile is kept beside them.
+            for key, pulls in gathered.items():
+                self._gathered.setdefault(key, pulls)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            log.error("pulls cannot be written to the audit log, %d wait: %s", len(self._gathered), error)
+            return
+        if self._lost:
+            log.error("%d pulls were lost to the audit log while it could not be written", self._lost)
+            self._lost = 0

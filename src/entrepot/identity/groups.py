@@ -1,0 +1,168 @@
+"""Groups: the registry's own, whose members are set here, and those of directories, whose members are set there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from entrepot.database import dialect
+from entrepot.database.changes import announce
+from entrepot.database.statements import Statement
+from entrepot.errors import Invalid
+from entrepot.identity.errors import GroupUnknown, NameTaken
+from entrepot.identity.tables import group_members, groups, users
+from entrepot.identity.users import User
+
+TOPIC = "access"
+"""Who is in which group matters to nothing but access: what is remembered of that is announced under one topic."""
+GROUPS_OF_USER_MAX = 2000
+"""Groups of a directory's user that are kept; the rest is ignored."""
+_NAMES_IN_QUERY_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    id: int
+    provider: str
+    name: str
+    description: str
+    created_at_ms: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+
+_COLUMNS = tuple(groups.c[name] for name in Group.__dataclass_fields__)
+_INSERT = dialect.insert_or_ignore(groups, "provider", "name", returning=_COLUMNS)
+_ADD_MEMBER = dialect.insert_or_ignore(group_members, "user_id", "group_id")
+_OF_USER = Statement(
+    select(groups.c.id, groups.c.provider, groups.c.name)
+    .join(group_members, group_members.c.group_id == groups.c.id)
+    .where(group_members.c.user_id == bindparam("user_id"))
+)
+
+
+def of_user(connection: Connection, user_id: int) -> dict[int, str]:
+    """The user's groups: id to `provider:name`."""
+    return {row[0]: f"{row[1]}:{row[2]}" for row in _OF_USER.all(connection, user_id=user_id)}
+
+
+def find(connection: Connection, provider: str, name: str) -> Group | None:
+    row = (
+        connection.execute(select(*_COLUMNS).where(groups.c.provider == provider, groups.c.name == name))
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else Group(**row)
+
+
+def get(connection: Connection, group_id: int) -> Group | None:
+    row = connection.execute(select(*_COLUMNS).where(groups.c.id == group_id)).mappings().one_or_none()
+    return None if row is None else Group(**row)
+
+
+def require(connection: Connection, provider: str, name: str) -> Group:
+    """Raises GroupUnknown."""
+    group = find(connection, provider, name)
+    if group is None:
+        raise GroupUnknown(f"there is no group {name[:255]} of the provider {provider}")
+    return group
+
+
+def page(connection: Connection, *, provider: str | None, after: int, limit: int) -> list[Group]:
+    statement = select(*_COLUMNS).where(groups.c.id > after).order_by(groups.c.id).limit(limit)
+    if provider is not None:
+        statement = statement.where(groups.c.provider == provider)
+    return [Group(**row) for row in connection.execute(statement).mappings()]
+
+
+def add(connection: Connection, provider: str, name: str, description: str, now_ms: int) -> Group:
+    """Raises NameTaken, and Invalid for a name that cannot be one.
+
+    A directory's group can be granted something before the first of its members has signed in.
+    """
+    if not name.strip() or len(name) > 255 or any(ord(character) < 32 for character in name):
+        raise Invalid("a group's name has 1 to 255 characters")
+    values = {"provider": provider, "name": name, "description": description[:255], "created_at_ms": now_ms}
+    row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
+    if row is None:
+        raise NameTaken(f"there is a group {name} already", {"name": name})
+    return Group(**row)
+
+
+def describe(connection: Connection, group: Group, description: str) -> None:
+    connection.execute(update(groups).where(groups.c.id == group.id).values(description=description[:255]))
+
+
+def remove(connection: Connection, group: Group) -> None:
+    """Take the group away with its grants."""
+    connection.execute(delete(groups).where(groups.c.id == group.id))
+    announce(connection, TOPIC)
+
+
+def members(connection: Connection, group: Group, *, after: int, limit: int) -> list[tuple[int, str, str]]:
+    """(id, provider, name) of the group's members, after one."""
+    rows = connection.execute(
+        select(users.c.id, users.c.provider, users.c.name)
+        .join(group_members, group_members.c.user_id == users.c.id)
+        .where(group_members.c.group_id == group.id, users.c.id > after)
+        .order_by(users.c.id)
+        .limit(limit)
+    )
+    return [(row.id, row.provider, row.name) for row in rows]
+
+
+def add_member(connection: Connection, group: Group, user: User) -> None:
+    dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id})
+    announce(connection, TOPIC)
+
+
+def remove_member(connection: Connection, group: Group, user: User) -> None:
+    connection.execute(
+        delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user.id)
+    )
+    announce(connection, TOPIC)
+
+
+def set_of_user(connection: Connection, user: User, provider: str, names: Iterable[str], now_ms: int) -> bool:
+    """Make these the user's groups of the provider; groups of other providers stay. True when something changed."""
+    wanted = list(dict.fromkeys(name for name in names if 0 < len(name) <= 255))[:GROUPS_OF_USER_MAX]
+    current = dict(
+        connection.execute(
+            select(groups.c.name, groups.c.id)
+            .join(group_members, group_members.c.group_id == groups.c.id)
+            .where(group_members.c.user_id == user.id, groups.c.provider == provider)
+        )
+        .tuples()
+        .all()
+    )
+    joined = [name for name in wanted if name not in current]
+    left = [group_id for name, group_id in current.items() if name not in set(wanted)]
+    if left:
+        connection.execute(
+            delete(group_members).where(group_members.c.user_id == user.id, group_members.c.group_id.in_(left))
+        )
+    ids = _ensure(connection, provider, joined, now_ms)
+    if ids:
+        connection.execute(insert(group_members), [{"user_id": user.id, "group_id": group_id} for group_id in ids])
+    if joined or left:
+        announce(connection, TOPIC)
+    return bool(joined or left)
+
+
+def _ensure(connection: Connection, provider: str, names: list[str], now_ms: int) -> list[int]:
+    """The ids of the groups with these names, made where they are missing."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), _NAMES_IN_QUERY_MAX):
+        some = names[start : start + _NAMES_IN_QUERY_MAX]
+        rows = connection.execute(
+            select(groups.c.name, groups.c.id).where(groups.c.provider == provider, groups.c.name.in_(some))
+        )
+        found |= dict(rows.tuples().all())
+    for name in names:
+        if name not in found:
+            values = {"provider": provider, "name": name, "description": "", "created_at_ms": now_ms}
+            row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
+            found[name] = row["id"] if row is not None else require(connection, provider, name).id
+    return list(found.values())
