@@ -1,10 +1,17 @@
 """Puts acts into the audit log: in the transaction of the change, by themselves, or, for pulls, soon after."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import REFUSED, Act
 from entrepot.principal import Origin, Principal
+
+T = TypeVar("T")
 
 
 async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> bytes:
@@ -16,6 +23,18 @@ async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> b
 async def keep(app: App, principal: Principal, origin: Origin, act: Act) -> None:
     """Record an act that changes nothing here: it is on stable storage when this returns."""
     await app.database.write(record.write, await compose(app, principal, origin, act))
+
+
+async def change(app: App, principal: Principal, origin: Origin, act: Act, run: Callable[[Connection], T]) -> T:
+    """Do something in a transaction, with the record of it; neither is there without the other."""
+    composed = await compose(app, principal, origin, act)
+
+    def both(connection: Connection) -> T:
+        result = run(connection)
+        record.write(connection, composed)
+        return result
+
+    return await app.database.write(both)
 
 
 async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:

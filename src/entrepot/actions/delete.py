@@ -1,12 +1,7 @@
 """Deleting: what goes and the record of it, in one transaction."""
 
-from collections.abc import Callable
-
-from sqlalchemy import Connection
-
 from entrepot.actions import acts
 from entrepot.app import App
-from entrepot.audit import record
 from entrepot.audit.record import Act
 from entrepot.content import blobs, manifests, tags
 from entrepot.oci.digest import Digest
@@ -17,28 +12,16 @@ from entrepot.principal import Origin, Principal
 async def tag(app: App, principal: Principal, origin: Origin, repository: RepositoryName, name: Tag) -> None:
     """Raises ManifestUnknown."""
     act = Act("tag:delete", f"repository:{repository}", detail={"tag": name})
-    await _delete(app, principal, origin, act, lambda connection: tags.remove(connection, repository, name))
+    await acts.change(app, principal, origin, act, lambda connection: tags.remove(connection, repository, name))
 
 
 async def manifest(app: App, principal: Principal, origin: Origin, repository: RepositoryName, digest: Digest) -> None:
     """Raises ManifestUnknown."""
     act = Act("manifest:delete", f"repository:{repository}", digest)
-    await _delete(app, principal, origin, act, lambda connection: manifests.remove(connection, repository, digest))
+    await acts.change(app, principal, origin, act, lambda connection: manifests.remove(connection, repository, digest))
 
 
 async def blob(app: App, principal: Principal, origin: Origin, repository: RepositoryName, digest: Digest) -> None:
     """Raises BlobUnknown, BlobInUse."""
     act = Act("blob:delete", f"repository:{repository}", digest)
-    await _delete(app, principal, origin, act, lambda connection: blobs.unlink(connection, repository, digest))
-
-
-async def _delete(
-    app: App, principal: Principal, origin: Origin, act: Act, remove: Callable[[Connection], None]
-) -> None:
-    composed = await acts.compose(app, principal, origin, act)
-
-    def run(connection: Connection) -> None:
-        remove(connection)
-        record.write(connection, composed)
-
-    await app.database.write(run)
+    await acts.change(app, principal, origin, act, lambda connection: blobs.unlink(connection, repository, digest))

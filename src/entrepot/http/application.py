@@ -1,11 +1,14 @@
 """The ASGI application: every request goes through `_answer`, top to bottom."""
 
+import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
 
 from entrepot.access.permissions import Permission
 from entrepot.app import App
@@ -19,6 +22,7 @@ from entrepot.http.routing import Route
 from entrepot.telemetry.logging import AccessLog
 
 REQUEST_ID_CHARACTERS_MAX = 64
+API_PREFIX = "/api/"
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +38,7 @@ class Application:
         self._app: App | None = None
         self._request_prefix = secrets.token_hex(6)
         self._request_number = 0
+        self._api: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,6 +64,9 @@ class Application:
         started = time.perf_counter()
         request = Request(app, scope, receive, "")
         request.id = self._request_id(request)
+        if request.path.startswith(API_PREFIX):
+            await self._exchange_api(request, receive, send, started)
+            return
         route, response = await _answer(request)
         response.headers.append((b"x-request-id", request.id.encode()))
         status, sent = response.status, 0
@@ -75,7 +83,19 @@ class Application:
             log.error("the answer broke off: %s", error.message, extra={"request_id": request.id})
             raise
         finally:
-            self._record(request, route, status, sent, time.perf_counter() - started)
+            path = route.path if route is not None else "unknown"
+            self._record(request, path, status, sent, time.perf_counter() - started)
+
+    async def _exchange_api(self, request: Request, receive: Receive, send: Send, started: float) -> None:
+        if self._api is None:
+            # Loading it takes 0.5 s, which a worker that only serves images starts without. In a thread, so that other
+            # requests go on meanwhile.
+            module = await asyncio.to_thread(import_module, "entrepot.http.api.application")
+            self._api = self._api or await asyncio.to_thread(module.API)
+        status, sent = await self._api.answer(request, receive, send)
+        route: Any = request.scope.get("route")
+        path = route.path if route is not None else "unknown"
+        self._record(request, path, status, sent, time.perf_counter() - started)
 
     def _request_id(self, request: Request) -> str:
         """The client's or proxy's own, if it is one, so that logs can be joined; else a new one."""
@@ -85,9 +105,8 @@ class Application:
         self._request_number += 1
         return f"{self._request_prefix}{self._request_number:08x}"
 
-    def _record(self, request: Request, route: Route | None, status: int, sent: int, seconds: float) -> None:
-        path = route.path if route is not None else "unknown"
-        method = request.method if route is not None else "OTHER"
+    def _record(self, request: Request, path: str, status: int, sent: int, seconds: float) -> None:
+        method = request.method if path != "unknown" else "OTHER"
         request.app.metrics.request(method, path, status, seconds)
         self._access_log.write(
             {

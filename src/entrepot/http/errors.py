@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 CLIENT_GONE = 499
 """For logs and metrics only: that a client went away is no answer of ours."""
 
+
+class PreconditionFailed(errors.Conflict):
+    """The resource is not in the state any more that If-Match names."""
+
+
 TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     # kinds
     errors.Invalid: (400, "UNSUPPORTED"),
@@ -58,6 +63,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     identity.TokenInvalid: (401, "UNAUTHORIZED"),
     identity.TooManyLogins: (429, "TOOMANYREQUESTS"),
     identity.LoginDelayed: (429, "TOOMANYREQUESTS"),
+    PreconditionFailed: (412, "DENIED"),
     identity.ProviderUnavailable: (503, "UNAVAILABLE"),
 }
 
@@ -82,11 +88,13 @@ def error_response(error: errors.EntrepotError, headers: Headers) -> Response:
     entry: dict[str, object] = {"code": code, "message": error.message}
     if error.detail is not None:
         entry["detail"] = error.detail
-    return json_response(status, {"errors": [entry]}, [*headers, *_headers_of(error, status)])
+    return json_response(status, {"errors": [entry]}, [*headers, *headers_of(error, status)])
 
 
-def _headers_of(error: errors.EntrepotError, status: int) -> Headers:
+def headers_of(error: errors.EntrepotError, status: int) -> Headers:
     """What HTTP wants to be said of an error (RFC 9110, sections 10.2.3, 15.5.6 and 15.5.17)."""
+    if isinstance(error, identity.LoginDelayed):
+        return [(b"retry-after", b"%d" % error.retry_after_seconds)]
     if status in {429, 503}:
         return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]
     if isinstance(error, MethodUnsupported):

@@ -1,0 +1,154 @@
+"""The API as one ASGI application, with this registry's own request, principal and limits put before it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
+
+from entrepot.access.permissions import Permission
+from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavailable
+from entrepot.http import authorize
+from entrepot.http.api import problems, roles
+from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
+from entrepot.http.authenticate import authenticate
+from entrepot.http.errors import CLIENT_GONE
+from entrepot.http.messages import Message, Request, Send
+from entrepot.http.reception import Receive
+
+PREFIX = "/api/v1"
+BODY_BYTES_MAX = 1024 * 1024
+log = logging.getLogger(__name__)
+ROUTES: tuple[ApiRoute, ...] = (*roles.ROUTES,)
+
+
+class API:
+    """The application, and the way of a request through it."""
+
+    def __init__(self) -> None:
+        self._application = build()
+
+    async def answer(self, request: Request, receive: Receive, send: Send) -> tuple[int, int]:
+        """Answer the request; tells the status and the bytes of the body for logs and metrics."""
+        answer = _Answer(send, request.id)
+        scope = request.scope
+        scope[REQUEST_KEY] = request
+        request.app.cache.refresh()
+        try:
+            request.principal = await authenticate(request)
+            body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
+            await self._application(scope, _Body(body, receive), answer)
+        except ClientGone:
+            return CLIENT_GONE, answer.sent
+        except EntrepotError as error:
+            await _refusal(request, error)(scope, receive, answer)
+        except Exception:
+            log.exception("unexpected error", extra={"request_id": request.id})
+            if not answer.status:
+                await problems.unexpected(request.id)(scope, receive, answer)
+        return answer.status, answer.sent
+
+
+class _Body:
+    """Hands over a body that was received already, and then what the server has to say."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class _Answer:
+    """Sends messages on, with the request's id, and keeps what logs want to know."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = self.sent = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
+            message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
+        else:
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+def build() -> FastAPI:
+    api = FastAPI(
+        title="Entrepot",
+        version=version("entrepot"),
+        summary="Manage users, robots, roles, grants, namespaces and repositories, and read the audit log.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        exception_handlers={
+            EntrepotError: _on_error,  # type: ignore[dict-item]
+            RequestValidationError: _on_validation,  # type: ignore[dict-item]
+            HTTPException: _on_http,  # type: ignore[dict-item]
+        },
+        responses={"default": {"description": "What went wrong (RFC 9457).", "content": problems.CONTENT}},
+    )
+    for route in ROUTES:
+        api.add_api_route(
+            PREFIX + route.path,
+            route.endpoint,
+            methods=[route.method],
+            status_code=route.status,
+            dependencies=[Depends(_requires(route))],
+            openapi_extra={"x-permission": route.permission.value},
+        )
+    return api
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
+
+
+def _requires(route: ApiRoute) -> Callable[[StarletteRequest], Awaitable[None]]:
+    async def require(request: StarletteRequest) -> None:
+        if route.permission is Permission.PUBLIC:
+            return
+        caller = current(request)
+        if route.inside:
+            # The endpoint asks for the permission itself; nobody gets that far without being somebody.
+            await authorize.require_at(caller, Permission.SIGNED_IN, None)
+            return
+        path = request.path_params[route.at] if route.at is not None else None
+        await authorize.require_at(caller, route.permission, path)
+
+    return require
+
+
+async def _on_error(request: StarletteRequest, error: EntrepotError) -> StarletteResponse:
+    return _refusal(current(request), error)
+
+
+def _refusal(request: Request, error: EntrepotError) -> StarletteResponse:
+    challenge = []
+    if isinstance(error, Unauthenticated):
+        challenge = authorize.challenge(request, Permission.SIGNED_IN, error)
+    if isinstance(error, Unavailable):
+        log.error("%s: %s", error.message, error.__cause__, extra={"request_id": request.id})
+    return problems.of_error(error, challenge)
+
+
+async def _on_validation(request: StarletteRequest, error: RequestValidationError) -> StarletteResponse:
+    return problems.of_validation(error)
+
+
+async def _on_http(request: StarletteRequest, error: HTTPException) -> StarletteResponse:
+    return problems.of_http(error)

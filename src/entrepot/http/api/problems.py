@@ -1,0 +1,62 @@
+"""Errors as problem details (RFC 9457, `application/problem+json`)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from entrepot.errors import EntrepotError
+from entrepot.http.errors import headers_of, status_and_code
+from entrepot.http.messages import Headers
+
+MEDIA_TYPE = "application/problem+json"
+CONTENT: dict[str, Any] = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "required": ["title", "status", "detail"],
+            "properties": {
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string", "description": "What is wrong, and what to do."},
+                "code": {"type": "string", "description": "The kind of error, for programs."},
+                "context": {"type": "object"},
+                "errors": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    }
+}
+
+
+def of_error(error: EntrepotError, headers: Headers) -> Response:
+    status, _ = status_and_code(error)
+    problem: dict[str, object] = {"detail": error.message, "code": type(error).__name__}
+    if error.detail is not None:
+        problem["context"] = dict(error.detail)
+    return _response(status, problem, [*headers, *headers_of(error, status)])
+
+
+def of_validation(error: RequestValidationError) -> Response:
+    errors = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
+    detail = "the request is not as the API describes it: " + "; ".join(f"{e['where']}: {e['what']}" for e in errors)
+    return _response(422, {"detail": detail[:2000], "code": "RequestInvalid", "errors": errors[:50]}, [])
+
+
+def of_http(error: HTTPException) -> Response:
+    headers = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    detail = "there is nothing at this path" if error.status_code == 404 else str(error.detail)
+    return _response(error.status_code, {"detail": detail, "code": HTTPStatus(error.status_code).name}, headers)
+
+
+def unexpected(request_id: str) -> Response:
+    detail = f"the registry met an unexpected error: tell its operator the request id {request_id}"
+    return _response(500, {"detail": detail, "code": "Unexpected"}, [])
+
+
+def _response(status: int, problem: dict[str, object], headers: Headers) -> Response:
+    content = {"title": HTTPStatus(status).phrase, "status": status, **problem}
+    plain = {name.decode(): value.decode() for name, value in headers}
+    return Response(orjson.dumps(content, default=str), status, plain, MEDIA_TYPE)

@@ -1,0 +1,96 @@
+"""What the resources of the API have in common: routes as rows, who calls, pages, and entity tags."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Header, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
+
+from entrepot.access.permissions import Permission
+from entrepot.http.errors import PreconditionFailed
+from entrepot.http.messages import Request
+
+REQUEST_KEY = "entrepot.request"
+"""Where the application puts its own request, with its principal, into the ASGI scope."""
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """A row: what is called how, and what it needs.
+
+    `at` names the path parameter with the namespace or repository that the permission is asked for; with `inside`, the
+    endpoint asks itself (`authorize.require_at`), because the place is in the query, the body, or the database.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    permission: Permission
+    status: int = 200
+    at: str | None = None
+    inside: bool = False
+
+
+class Model(BaseModel):
+    """A body or an answer. Unknown members of a body are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Page(Model, Generic[M]):
+    """One page of a list. `next` is the `after` of the next one, null at the end."""
+
+    items: list[M]
+    next: str | None
+
+
+def current(request: StarletteRequest) -> Request:
+    found: Request = request.scope[REQUEST_KEY]
+    return found
+
+
+Caller = Annotated[Request, Depends(current)]
+"""The request, with its `app`, `principal` and `origin`."""
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
+After = Annotated[str, Query(max_length=400, description="Where the page before ended: its `next`.")]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="Change only if the resource still has this entity tag.")
+]
+
+
+def entity_tag(model: BaseModel) -> str:
+    """A strong validator of what a client sees (RFC 9110, section 8.8.3)."""
+    return f'"{hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:32]}"'
+
+
+def tagged(response: StarletteResponse, model: M) -> M:
+    """Put the model's entity tag on the response."""
+    response.headers["etag"] = entity_tag(model)
+    return model
+
+
+def require_match(if_match: str | None, model: BaseModel | None) -> None:
+    """To be called in the transaction that changes the resource, with what it is before. Raises PreconditionFailed."""
+    if if_match is None:
+        return
+    current_tag = None if model is None else entity_tag(model)
+    if current_tag is None or (if_match.strip() != "*" and current_tag not in map(str.strip, if_match.split(","))):
+        raise PreconditionFailed("the resource has changed: read it again, and change what it is now")
+
+
+def page_of(items: list[M], limit: int, position: Callable[[M], object]) -> Page[M]:
+    """A page of at most `limit`, of one entry more than that where there is one."""
+    shown = items[:limit]
+    return Page(items=shown, next=str(position(shown[-1])) if len(items) > limit else None)
+
+
+def after_number(after: str) -> int:
+    """The position in a list that is ordered by number; the beginning for something that is none."""
+    return int(after) if after.isdecimal() and after.isascii() and len(after) < 19 else 0

@@ -1,0 +1,71 @@
+"""Roles: the built-in ones, and those that administrators make."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Path
+from starlette.responses import Response
+
+from entrepot.access import roles
+from entrepot.access.permissions import Permission
+from entrepot.access.roles import Role
+from entrepot.actions.manage import roles as manage
+from entrepot.http.api.resource import ApiRoute, Caller, IfMatch, Model, Page, require_match, tagged
+
+Name = Annotated[str, Path(max_length=64)]
+
+
+class RoleBody(Model):
+    description: str = ""
+    permissions: list[str]
+    """Of those that `GET /roles/administrator` lists."""
+
+
+class RoleAnswer(Model):
+    name: str
+    description: str
+    permissions: list[str]
+    built_in: bool
+
+
+async def listing(caller: Caller) -> Page[RoleAnswer]:
+    """All roles; they are few."""
+    found = await caller.app.database.read(roles.everything)
+    return Page(items=[_answer(found[name]) for name in sorted(found)], next=None)
+
+
+async def get(caller: Caller, name: Name, response: Response) -> RoleAnswer:
+    return tagged(response, _answer(await caller.app.database.read(roles.require, name)))
+
+
+async def put(caller: Caller, name: Name, body: RoleBody, response: Response, if_match: IfMatch = None) -> RoleAnswer:
+    """Make the role, or change it: who has it has what it then says with the next request."""
+    role = roles.parse(name, body.description, body.permissions)
+    await manage.put(caller.app, caller.principal, caller.origin, role, _expect(if_match))
+    return tagged(response, _answer(role))
+
+
+async def delete(caller: Caller, name: Name, if_match: IfMatch = None) -> None:
+    """Remove a role that nobody has."""
+    await manage.remove(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+
+
+def _expect(if_match: str | None) -> Callable[[Role | None], None]:
+    return lambda before: require_match(if_match, None if before is None else _answer(before))
+
+
+def _answer(role: Role) -> RoleAnswer:
+    return RoleAnswer(
+        name=role.name,
+        description=role.description,
+        permissions=sorted(permission.value for permission in role.permissions),
+        built_in=role.built_in,
+    )
+
+
+ROUTES = (
+    ApiRoute("GET", "/roles", listing, Permission.SIGNED_IN),
+    ApiRoute("GET", "/roles/{name}", get, Permission.SIGNED_IN),
+    ApiRoute("PUT", "/roles/{name}", put, Permission.ROLE_WRITE),
+    ApiRoute("DELETE", "/roles/{name}", delete, Permission.ROLE_WRITE, status=204),
+)
