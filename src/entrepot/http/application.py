@@ -91,7 +91,7 @@ class Application:
             # Loading it takes 0.5 s, which a worker that only serves images starts without. In a thread, so that other
             # requests go on meanwhile.
             module = await asyncio.to_thread(import_module, "entrepot.http.api.application")
-            self._api = self._api or await asyncio.to_thread(module.API)
+            self._api = await asyncio.to_thread(module.API)
         status, sent = await self._api.answer(request, receive, send)
         route: Any = request.scope.get("route")
         path = route.path if route is not None else "unknown"

@@ -18,8 +18,8 @@ from entrepot.http.api import problems, roles
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Message, Request, Send
-from entrepot.http.reception import Receive
+from entrepot.http.messages import Request, Send
+from entrepot.http.reception import Message, Receive
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 1024 * 1024
@@ -96,9 +96,9 @@ def build() -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         exception_handlers={
-            EntrepotError: _on_error,  # type: ignore[dict-item]
-            RequestValidationError: _on_validation,  # type: ignore[dict-item]
-            HTTPException: _on_http,  # type: ignore[dict-item]
+            EntrepotError: _on_error,
+            RequestValidationError: _on_validation,
+            HTTPException: _on_http,
         },
         responses={"default": {"description": "What went wrong (RFC 9457).", "content": problems.CONTENT}},
     )
