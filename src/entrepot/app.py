@@ -12,10 +12,11 @@ from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
 from entrepot.database.database import Database
 from entrepot.database.open import open_database
+from entrepot.identity.certificates import CertificateAuthority
 from entrepot.identity.external import PasswordProvider
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
-from entrepot.identity.providers import open_directories
+from entrepot.identity.providers import load_authorities, open_directories
 from entrepot.outbound.client import Outbound
 from entrepot.settings import Settings
 from entrepot.storage.open import open_store
@@ -36,6 +37,7 @@ class App:
     keys: Keys
     passwords: Verifier
     directories: tuple[PasswordProvider, ...]
+    authorities: tuple[CertificateAuthority, ...]
     outbound: Outbound
     pulls: PullLog
     cache: Cache[Any]
@@ -69,4 +71,17 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
         cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
-        yield App(settings, database, store, keys, passwords, directories, outbound, pulls, cache, metrics, clock)
+        yield App(
+            settings=settings,
+            database=database,
+            store=store,
+            keys=keys,
+            passwords=passwords,
+            directories=directories,
+            authorities=load_authorities(settings.providers),
+            outbound=outbound,
+            pulls=pulls,
+            cache=cache,
+            metrics=metrics,
+            clock=clock,
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from entrepot.app import App
 from entrepot.database import changes
 from entrepot.errors import EntrepotError
-from entrepot.lifecycle import orphans, stale_uploads
+from entrepot.lifecycle import accounts, orphans, stale_uploads
 
 FIRST_AFTER_SECONDS = 5
 log = logging.getLogger(__name__)
@@ -32,6 +32,14 @@ async def _collect_orphans(app: App) -> int:
     return await orphans.collect(app.database, app.store, app.clock() - grace_ms)
 
 
+async def _expire_accounts(app: App) -> int:
+    return await accounts.expire(app.database, app.clock())
+
+
+async def _refresh_users(app: App) -> int:
+    return sum([await accounts.refresh(app.database, directory, app.clock()) for directory in app.directories])
+
+
 async def _prune_changes(app: App) -> int:
     await app.database.write_soon(changes.prune)
     return 0
@@ -40,6 +48,8 @@ async def _prune_changes(app: App) -> int:
 TASKS = (
     Task("expired uploads", 60, _expire_uploads),
     Task("orphans", 6 * 3600, _collect_orphans),
+    Task("expired tokens and failures", 600, _expire_accounts),
+    Task("users without access", 10, _refresh_users),
     Task("changes", 600, _prune_changes),
 )
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from entrepot.actions import sign_in
+from entrepot.actions import certificates, sign_in
 from entrepot.http.messages import Request
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import ANONYMOUS, Principal
@@ -16,7 +16,7 @@ async def authenticate(request: Request) -> Principal:
     """Anonymous without the header. Raises what `actions.sign_in` raises."""
     header = request.header(b"authorization")
     if header is None:
-        return ANONYMOUS
+        return await _without_header(request)
     scheme, _, credentials = header.partition(" ")
     if len(credentials) <= CREDENTIALS_CHARACTERS_MAX:
         if scheme.lower() == "bearer":
@@ -25,6 +25,14 @@ async def authenticate(request: Request) -> Principal:
             name, password = decode_basic(credentials)
             return await sign_in.with_password(request.app, name, password, request.origin)
     raise CredentialsInvalid("the Authorization header is not valid: use Basic or Bearer")
+
+
+async def _without_header(request: Request) -> Principal:
+    """By the client certificate that a trusted proxy has seen, if there is one."""
+    certificate = request.header(b"client-cert")
+    if certificate is None or not request.app.authorities or not request.from_trusted_proxy:
+        return ANONYMOUS
+    return await certificates.with_certificate(request.app, certificate, request.origin)
 
 
 def decode_basic(credentials: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import orjson
 from entrepot.app import App
 from entrepot.errors import Invalid, TooLarge
 from entrepot.http import reception
-from entrepot.http.origin import client_address
+from entrepot.http.origin import client_address, is_trusted
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Origin, Principal
@@ -66,6 +66,11 @@ class Request:
             address = client_address(peer[0] if peer else "", forwarded_for, trusted)
             self._origin = Origin(address, self.header(b"user-agent") or "", self.id)
         return self._origin
+
+    @property
+    def from_trusted_proxy(self) -> bool:
+        peer: Any = self.scope.get("client")
+        return bool(peer) and is_trusted(peer[0], self.app.settings.server.trusted_proxies)
 
     @property
     def repository(self) -> RepositoryName:

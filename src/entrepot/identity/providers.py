@@ -1,9 +1,10 @@
-"""Opens the directories that the settings name, in their order."""
+"""Opens the providers that the settings name, in their order."""
 
 from collections.abc import Sequence
 
+from entrepot.identity.certificates import CertificateAuthority
 from entrepot.identity.external import PasswordProvider
-from entrepot.settings import LDAPProvider, Provider
+from entrepot.settings import CertificateProvider, LDAPProvider, Provider
 
 
 def open_directories(providers: Sequence[Provider]) -> tuple[PasswordProvider, ...]:
@@ -12,3 +13,12 @@ def open_directories(providers: Sequence[Provider]) -> tuple[PasswordProvider, .
         if isinstance(provider, LDAPProvider):
             continue
     return tuple(directories)
+
+
+def load_authorities(providers: Sequence[Provider]) -> tuple[CertificateAuthority, ...]:
+    """Raises Invalid for a file that cannot be read."""
+    return tuple(
+        CertificateAuthority(provider.name, provider.ca_file, provider.name_from)
+        for provider in providers
+        if isinstance(provider, CertificateProvider)
+    )

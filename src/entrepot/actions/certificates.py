@@ -1,0 +1,39 @@
+"""Signing in with a client certificate that a trusted proxy has seen."""
+
+import hashlib
+
+from entrepot.actions import sign_in
+from entrepot.app import App
+from entrepot.identity import certificates, users
+from entrepot.identity.errors import CredentialsInvalid
+from entrepot.principal import Credential, Origin, Principal
+
+CERTIFICATE_TRUSTED_MS = 10 * 60_000
+"""How long a certificate is remembered before it is checked again."""
+
+
+async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
+    """Raises CredentialsInvalid, AccountDisabled."""
+    der = certificates.parse_header(header)
+    fingerprint = hashlib.sha256(der).hexdigest()
+    known: tuple[Principal, int] | None = app.cache.get(users.TOPIC, ("certificate", fingerprint))
+    now_ms = app.clock()
+    if known is not None and known[1] > now_ms:
+        return known[0]
+    stamp = app.cache.stamp()
+    for authority in app.authorities:
+        found = authority.verify(der, now_ms)
+        if found is None:
+            continue
+        principal = await sign_in.with_external_user(
+            app,
+            authority.name,
+            found.user,
+            origin,
+            credential=Credential("certificate", fingerprint[:16]),
+            action="login:certificate",
+        )
+        until_ms = min(found.not_after_ms, now_ms + CERTIFICATE_TRUSTED_MS)
+        app.cache.put(stamp, users.TOPIC, ("certificate", fingerprint), (principal, until_ms), 700)
+        return principal
+    raise CredentialsInvalid("the client certificate is not valid, or from no authority that this registry knows")
