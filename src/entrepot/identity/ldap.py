@@ -25,9 +25,9 @@ from entrepot.identity.ldap_entries import (
     subject,
     subject_value,
 )
-from entrepot.identity.ldap_escape import NAME, escaped, filled, is_name
-from entrepot.identity.ldap_servers import Line, Role, Server, Servers
-from entrepot.settings import LDAPProvider
+from entrepot.identity.ldap_escape import DN, NAME, escaped, filled, is_name
+from entrepot.identity.ldap_servers import Line, Role, Server, Servers, check_filter
+from entrepot.settings import LDAPProvider, SettingsInvalid
 
 PASSWORD_CHARACTERS_MAX = 1024
 WAITING_MAX = 64
@@ -57,7 +57,8 @@ class LDAPDirectory:
     """A `PasswordProvider`. Every question runs in a thread of its own few; the event loop never waits."""
 
     def __init__(self, settings: LDAPProvider) -> None:
-        """Asks nothing yet. Raises SettingsInvalid when a URL or `ca_file` cannot be used."""
+        """Asks nothing yet. Raises SettingsInvalid for what can never work: a malformed URL or filter, a missing file."""
+        _check(settings)
         self._settings = settings
         self._active_directory = settings.directory == "active-directory"
         self._subject_attribute = settings.subject_attribute or (
@@ -105,7 +106,7 @@ class LDAPDirectory:
     async def close(self) -> None:
         """End all connections; a question under way gets ProviderUnavailable."""
         await asyncio.get_running_loop().run_in_executor(None, self._servers.close)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
 
     async def _in_thread(self, function: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
         if self._waiting >= WAITING_MAX:
@@ -273,6 +274,21 @@ class LDAPDirectory:
         base = self._settings.group_base or self._settings.user_base
         answer = line.search(base, query, [self._settings.group_name_attribute], entries_max=GROUPS_MAX + 1)
         return answer.entries
+
+
+def _check(settings: LDAPProvider) -> None:
+    """What would otherwise let in, or give the groups of, whoever the filter happens to find."""
+    where = f"provider {settings.name}"
+    user_filter, group_filter = settings.user_filter, settings.group_filter
+    if user_filter and NAME not in user_filter:
+        raise SettingsInvalid(f"{where}: user_filter needs {NAME}, where the name goes")
+    if group_filter and DN not in group_filter and NAME not in group_filter:
+        raise SettingsInvalid(f"{where}: group_filter needs {DN}, where the user's DN goes, or {NAME}")
+    for key, query in (("user_filter", user_filter), ("group_filter", group_filter)):
+        if query:
+            check_filter(f"{where}: {key}", query)
+    if settings.bind_dn and not settings.bind_password.get_secret_value() and settings.bind_password_file is None:
+        raise SettingsInvalid(f"{where}: bind_dn needs bind_password or bind_password_file")
 
 
 def _refuse_unusable(entry: Entry) -> None:

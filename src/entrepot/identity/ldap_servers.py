@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import ldap3
 from ldap3.core.exceptions import LDAPException, LDAPSocketOpenError
+from ldap3.operation.search import compile_filter, parse_filter
 
 from entrepot.identity.errors import ProviderUnavailable
 from entrepot.identity.ldap_answers import ANOTHER_SERVER_MAY, BindAnswer, Code, Refused, policy_error
@@ -35,7 +36,7 @@ IDLE_SECONDS_MAX = 120.0
 """Older idle connections are not used again: firewalls forget connections without telling."""
 PAGE_ENTRIES = 500
 """Entries for one page of an answer; Active Directory gives no more than 1000 at a time."""
-SECRET_FILE_BYTES_MAX = 4096
+SECRET_CHARACTERS_MAX = 4096
 PASSWORD_POLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"  # noqa: S105
 PAGED_RESULTS_CONTROL = "1.2.840.113556.1.4.319"
 
@@ -381,6 +382,14 @@ class Servers:
         return rested + [server for server in self._servers if server.rests_until > now and server.retry_at <= now]
 
 
+def check_filter(key: str, query: str) -> None:
+    """Raises SettingsInvalid unless this is a filter (RFC 4515)."""
+    try:
+        compile_filter(parse_filter(query, None, False, False, None, False).elements[0])
+    except _BROKEN:
+        raise SettingsInvalid(f"{key}: {query} is not a filter, such as (uid={{name}})") from None
+
+
 def _with_fresh_lines(server: Server, work: Callable[[Server], _T]) -> _T:
     """A pooled connection may have ended since it was last used: then once more, with new ones."""
     try:
@@ -410,10 +419,13 @@ def _service_password(provider: LDAPProvider) -> str:
         return provider.bind_password.get_secret_value()
     try:
         with file.open(encoding="utf-8") as secret:
-            return secret.read(SECRET_FILE_BYTES_MAX).rstrip("\r\n")
+            password = secret.read(SECRET_CHARACTERS_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ServerFailed(f"bind_password_file {file} cannot be read: {reason}") from None
+    if not password:
+        raise ServerFailed(f"bind_password_file {file} is empty")
+    return password
 
 
 def _entry(item: dict[str, Any]) -> Entry:
