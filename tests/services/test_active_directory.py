@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from entrepot.identity.ldap import LDAPDirectory
 from entrepot.settings import LDAPProvider
 from tests.peers.active_directory import TRIES_BEFORE_LOCK, ActiveDirectory
 from tests.peers.certificate import self_signed
+from tests.services import guide
 
 pytestmark = pytest.mark.anyio
 
@@ -324,3 +326,19 @@ async def test_server_that_wants_encryption_is_told_to_the_operator(directory: O
 async def test_service_account_that_is_refused_is_told_to_the_operator(directory: OpenDirectory, user: str) -> None:
     with pytest.raises(ProviderUnavailable, match="check bind_dn and its password"):
         await directory(bind_password="wrong").authenticate(user, PASSWORD)
+
+
+@pytest.mark.parametrize("heading", ["Active Directory", "Without a service account"])
+async def test_example_of_the_guide_works(
+    active_directory: ActiveDirectory, user: str, tmp_path: Path, heading: str
+) -> None:
+    active_directory.add_group(f"of-{user}", [active_directory.user_dn(user)])
+    server = active_directory.tls_url, active_directory.ca_file, active_directory.bind_password
+    own = LDAPDirectory(guide.example(heading, *server, tmp_path))
+    try:
+        found = await own.authenticate(user, PASSWORD)
+    finally:
+        await own.close()
+
+    assert found is not None
+    assert f"of-{user}" in found.groups

@@ -17,6 +17,7 @@ from tests.peers.certificate import Certificate, self_signed
 from tests.peers.openldap import FAILURES_MAX, OpenLDAP
 from tests.peers.process import free_port
 from tests.peers.silence import Silence
+from tests.services import guide
 
 pytestmark = pytest.mark.anyio
 
@@ -607,3 +608,17 @@ async def test_passwords_are_nowhere_to_be_read(
 
     assert secret not in "".join(told) + caplog.text
     assert openldap.bind_password not in "".join(told) + caplog.text
+
+
+async def test_example_of_the_guide_works(openldap: OpenLDAP, user: str, tmp_path: Path) -> None:
+    openldap.add_group(f"of-{user}", [openldap.user_dn(user)])
+    example = guide.example("OpenLDAP", openldap.url, openldap.ca_file, openldap.bind_password, tmp_path)
+
+    own = LDAPDirectory(example)
+    try:
+        found = await own.authenticate(user, PASSWORD)
+    finally:
+        await own.close()
+
+    assert found is not None
+    assert found.groups == (f"of-{user}",)

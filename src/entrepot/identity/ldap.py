@@ -57,7 +57,7 @@ class LDAPDirectory:
     """A `PasswordProvider`. Every question runs in a thread of its own few; the event loop never waits."""
 
     def __init__(self, settings: LDAPProvider) -> None:
-        """Asks nothing yet. Raises SettingsInvalid for what can never work: a malformed URL or filter, a missing file."""
+        """Asks nothing yet. Raises SettingsInvalid for what can never work: a malformed URL or filter, no file."""
         _check(settings)
         self._settings = settings
         self._active_directory = settings.directory == "active-directory"
