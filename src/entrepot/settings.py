@@ -187,7 +187,7 @@ class LDAPProvider(_Provider):
     bind_password_file: Path | None = None
     """A file with that password, instead."""
     user_bind: str = ""
-    """What a user binds as, with the name for `{name}`: `{name}@example.test`, or a DN."""
+    """What a user binds as without `bind_dn`, with the name for `{name}`: `{name}@example.test`, or a DN."""
     user_base: str
     """Where users are searched."""
     user_filter: str = ""
@@ -195,7 +195,7 @@ class LDAPProvider(_Provider):
     group_base: str = ""
     """Where groups are searched; empty: `user_base`."""
     group_filter: str = ""
-    """Finds a user's groups, with the escaped DN for `{dn}`; empty: the directory's usual, nested groups included."""
+    """Finds a user's groups, with the escaped DN for `{dn}`, the name for `{name}`; empty: the usual, also nested."""
     subject_attribute: str = ""
     """What identifies a user for good; empty: `entryUUID`, or `objectGUID`."""
     name_attribute: str = ""
