@@ -11,7 +11,10 @@ def open_directories(providers: Sequence[Provider]) -> tuple[PasswordProvider, .
     directories: list[PasswordProvider] = []
     for provider in providers:
         if isinstance(provider, LDAPProvider):
-            continue
+            # Imported here because it takes 0.1 s, and most registries have no directory.
+            from entrepot.identity.ldap import LDAPDirectory
+
+            directories.append(LDAPDirectory(provider))
     return tuple(directories)
 
 
