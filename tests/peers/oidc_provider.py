@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -40,25 +40,36 @@ class Client:
     secret: str = ""
 
 
-CONFIDENTIAL, POSTING, PUBLIC = Client("entrepot", "s:cret/%ü"), Client("entrepot-post", "secret"), Client("entrepot-cli")
+CONFIDENTIAL, POSTING, PUBLIC = (
+    Client("entrepot", "s:cret/%ü"),
+    Client("entrepot-post", "secret"),
+    Client("entrepot-cli"),
+)
 
 
 class OIDCProvider:
     """The provider. `redirect_uris` and the like are those of one registry, at `registry`."""
 
-    def __init__(self, directory: Path, registry: str, provider: str = "sso", **options: object) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        registry: str,
+        *,
+        provider: str = "sso",
+        clients: Sequence[Client] = (CONFIDENTIAL, PUBLIC),
+        **options: object,
+    ) -> None:
         self.directory = directory
         self.log_path = directory / "oidc-provider.log"
         self.registry = registry
         self.provider = provider
         self.port = free_port()
+        self.clients = clients
         self.options = options
         self.keys = new_keys()
         node = require_program("node", package="nodejs")
         modules = require_node_packages("oidc-provider", FOLDER)
-        self.server = Server(
-            [node, FOLDER / "server.mjs", modules, self._configuration], log_path=self.log_path
-        )
+        self.server = Server([node, FOLDER / "server.mjs", modules, self._configuration], log_path=self.log_path)
 
     @property
     def issuer(self) -> str:
@@ -72,7 +83,7 @@ class OIDCProvider:
         configuration = {
             "issuer": self.issuer,
             "port": self.port,
-            "clients": [self._client(CONFIDENTIAL), self._client(POSTING), self._client(PUBLIC)],
+            "clients": [self._client(client) for client in self.clients],
             "accounts": ACCOUNTS,
             "keys": [key.private for key in self.keys],
             **self.options,
@@ -169,7 +180,7 @@ class OIDCProvider:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.issuer}/jwks", trust_env=False).status_code == 200
+            return httpx.get(f"{self.issuer}/tests/requests", trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -191,11 +202,12 @@ class Key:
         return jwt.encode(dict(claims), signing.key, self.private["alg"], headers=headers)
 
 
-def new_keys() -> list[Key]:
+def new_keys(suffix: str = "") -> list[Key]:
     """One for each kind of algorithm, named for its kind."""
     made = [
         ("rsa", "RS256", RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048), as_dict=True)),
         ("ec", "ES256", ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)),
         ("ed", "EdDSA", OKPAlgorithm.to_jwk(ed25519.Ed25519PrivateKey.generate(), as_dict=True)),
     ]
-    return [Key({**jwk, "kid": kid, "alg": algorithm, "use": "sig"}) for kid, algorithm, jwk in made]
+    named = [{**jwk, "kid": kid + suffix, "alg": algorithm, "use": "sig"} for kid, algorithm, jwk in made]
+    return [Key({name: value for name, value in jwk.items() if name != "key_ops"}) for jwk in named]

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.actions import sign_in
+from entrepot.actions import accounts, sign_in
 from entrepot.app import App
 from entrepot.identity import pending, sessions, users
 from entrepot.identity.assertions import LEEWAY_SECONDS
 from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, ProviderUnavailable, ProviderUnknown
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
 from entrepot.identity.sessions import NewSession, Session
-from entrepot.identity.users import User
 from entrepot.principal import Credential, Origin, Principal
 from entrepot.settings import OIDCProvider
 
 LOGIN_SECONDS = 600
 """How long somebody may take at the provider."""
+SESSION = Credential("session")
 _IN_BROWSER, _ON_DEVICE = "browser", "device"
 _SESSION_BYTES = 3000
 """What remembering one costs, roughly."""
@@ -146,10 +146,11 @@ async def with_session(app: App, value: str) -> Principal | None:
             app.cache.put(stamp, sessions.TOPIC, key, session, _SESSION_BYTES)
     if session is None or session.expires_at_ms <= app.clock():
         return None
-    user = await _user(app, session.user_id)
+    # By number: a name may have become another user's since the session began.
+    user = await accounts.by_id(app, session.user_id)
     if user is None or not user.usable:
         return None
-    return Principal(user.provider, user.name, credential=Credential("session", key.hex()[:16]))
+    return Principal(user.provider, user.name, credential=SESSION)
 
 
 async def log_out(app: App, value: str, return_to: str) -> str | None:
@@ -169,13 +170,13 @@ async def log_out_by_provider(app: App, provider: str, token: str) -> int:
     """End what the provider says is over; answers how many sessions. Raises TokenInvalid, ProviderUnavailable."""
     logout = await _party(app, provider).logout(token)
     before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
-    return await app.database.write(
-        sessions.end_of_provider, provider, logout.subject, logout.session, before_ms
-    )
+    return await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
 
 
 async def _begin_session(app: App, provider: str, signed_in: SignedIn, origin: Origin, return_to: str) -> Finished:
-    principal = await sign_in.with_external_user(app, provider, signed_in.user, origin)
+    principal = await sign_in.with_external_user(
+        app, provider, signed_in.user, origin, credential=SESSION, action="login:oidc"
+    )
     value, now_ms, seconds = sessions.new_value(), app.clock(), app.settings.login.session_seconds
     await app.database.write(
         _start_session, value, provider, signed_in, principal, origin.address, now_ms, now_ms + seconds * 1000
@@ -197,18 +198,6 @@ def _start_session(
     sessions.expire(connection, now_ms)
     started = NewSession(user.id, provider, address, signed_in.session, signed_in.user.subject, signed_in.id_token)
     sessions.start(connection, value, started, now_ms, expires_at_ms)
-
-
-async def _user(app: App, user_id: int) -> User | None:
-    """By number: a name may have become another user's since the session began."""
-    key = ("id", user_id)
-    known: User | None = app.cache.get(users.TOPIC, key)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.look_up(users.get, user_id)
-        if known is not None:
-            app.cache.put(stamp, users.TOPIC, key, known, _SESSION_BYTES)
-    return known
 
 
 def _party(app: App, provider: str) -> RelyingParty:

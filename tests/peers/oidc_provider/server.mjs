@@ -33,9 +33,7 @@ const provider = new Provider(issuer, {
   pkce: { required: () => true },
   ttl: { DeviceCode: () => configuration.device_seconds ?? 600 },
   findAccount: (context, id) => accounts[id] && { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) },
-  clientBasedCORS: () => false,
-  // The provider tells this registry, which is on the loopback, that a session is over.
-  httpOptions: () => ({}),
+  clientAuthMethods: configuration.client_authentication ?? ['client_secret_basic', 'client_secret_post', 'none'],
 });
 
 async function mint(context) {

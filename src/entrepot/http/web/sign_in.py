@@ -11,7 +11,6 @@ from entrepot.http.messages import Headers, Request, Response, json_response
 from entrepot.http.web import cookies, return_to
 from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, TokenInvalid
 from entrepot.identity.oidc import Waiting
-from entrepot.principal import Origin
 
 FORM_BYTES_MAX = 64 * 1024
 FORM_FIELDS_MAX = 64
@@ -47,7 +46,7 @@ async def callback(request: Request) -> Response:
         error=error if not error or _ERROR_CODE.fullmatch(error) else "error",
         issuer=request.query("iss"),
     )
-    finished = await single_sign_on.finish(request.app, request.reference, answer, _origin(request))
+    finished = await single_sign_on.finish(request.app, request.reference, answer, request.origin)
     secure = _is_secure(request)
     bound = cookies.write(_cookie_of(state), "", seconds=0, path=COOKIE_PATH, secure=secure)
     session = cookies.write(cookies.SESSION, finished.session, seconds=finished.seconds, path="/", secure=secure)
@@ -94,7 +93,7 @@ async def device_token(request: Request) -> Response:
     """Whether that login is finished: a session, or why there is none yet (RFC 8628, section 3.5)."""
     secret = (await _form(request)).get("device_code", "")
     try:
-        answer = await single_sign_on.poll_device(request.app, request.reference, secret, _origin(request))
+        answer = await single_sign_on.poll_device(request.app, request.reference, secret, request.origin)
     except LoginUnknown as error:
         return _device_error("expired_token", error.message)
     except CredentialsInvalid as error:
@@ -132,8 +131,3 @@ def _redirect(location: str, headers: Headers) -> Response:
     # What is at the end of a way through a provider has secrets in its address.
     fixed = [(b"location", location.encode()), (b"content-length", b"0"), (b"referrer-policy", b"no-referrer")]
     return Response(303, [*fixed, _NO_STORE, *headers])
-
-
-def _origin(request: Request) -> Origin:
-    client = request.scope.get("client") or ("",)
-    return Origin(str(client[0]), request.header(b"user-agent") or "", request.id)
