@@ -41,7 +41,7 @@ class Client:
 
 
 CONFIDENTIAL, POSTING, PUBLIC = (
-    Client("entrepot", "s:cret/%ü"),
+    Client("entrepot", "s:cret/%2B+ &x"),
     Client("entrepot-post", "secret"),
     Client("entrepot-cli"),
 )
@@ -155,8 +155,10 @@ class OIDCProvider:
             }
             if "login" in form[2]:
                 fields |= {"login": subject, "password": "any"}
-            if press and "prompt" not in fields:
-                fields |= press
+            if press and "confirm" in fields:
+                return browser.post(response.url.join(unescape(form[1])), data={**fields, **press})
+            if "logoutForm" in form[0]:
+                fields |= {"logout": "yes"}
             response = browser.post(response.url.join(unescape(form[1])), data=fields)
         raise AssertionError("the provider asks for more and more")
 
