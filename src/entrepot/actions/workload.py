@@ -30,6 +30,13 @@ class _Verified:
     until_ms: int
 
 
+async def with_password(app: App, name: str, password: str, origin: Origin) -> Principal:
+    """As `sign_in.with_password`, for passwords that may be a workload's token. Raises what both raise."""
+    if assertions.looks_like_one(password):
+        return await with_token(app, name, password, origin)
+    return await sign_in.with_password(app, name, password, origin)
+
+
 async def with_token(app: App, name: str, token: str, origin: Origin) -> Principal:
     """Who a signed token is for. `name` chooses the robot, `robot+NAME`, where the token may be several.
 

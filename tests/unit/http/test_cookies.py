@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.http.web import cookies
+from entrepot.http import cookies
 from tests.unit.http.requests import request
 
 
