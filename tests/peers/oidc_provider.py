@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
@@ -48,12 +47,12 @@ CONFIDENTIAL, POSTING, PUBLIC = (
 
 
 class OIDCProvider:
-    """The provider. `redirect_uris` and the like are those of one registry, at `registry`."""
+    """The provider. Its clients are one registry's, at `registry`, which may be set until it is started."""
 
     def __init__(
         self,
         directory: Path,
-        registry: str,
+        registry: str = "",
         *,
         provider: str = "sso",
         clients: Sequence[Client] = (CONFIDENTIAL, PUBLIC),

@@ -202,9 +202,13 @@ async def test_login_on_a_device_that_takes_too_long_is_over(outbound: Outbound,
         relying = party(outbound, provider)
         shown = await relying.start_device()
         assert shown.expires_in == 1
-        with pytest.raises(CredentialsInvalid, match="too long"):
+
+        async def wait_for_the_end() -> None:
             while await relying.poll_device(shown.device_code) is Waiting.PENDING:
                 await asyncio.sleep(0.1)
+
+        with pytest.raises(CredentialsInvalid, match="too long"):
+            await wait_for_the_end()
 
 
 async def test_person_signs_out_at_the_provider_too(relying: RelyingParty, provider: OIDCProvider) -> None:

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs
 from entrepot.actions import single_sign_on
 from entrepot.actions.single_sign_on import Answer
 from entrepot.errors import Invalid
+from entrepot.http import cookies
 from entrepot.http.authorize import base_url
 from entrepot.http.messages import Headers, Request, Response, json_response
-from entrepot.http import cookies
 from entrepot.http.web import return_to
 from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, TokenInvalid
 from entrepot.identity.oidc import Waiting
