@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.actions import accounts, sign_in
+from entrepot.actions import accounts, acts, sign_in
 from entrepot.app import App
+from entrepot.audit.record import FAILED, Act
 from entrepot.identity import pending, sessions, users
 from entrepot.identity.assertions import LEEWAY_SECONDS
-from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, ProviderUnavailable, ProviderUnknown
+from entrepot.identity.errors import (
+    CredentialsInvalid,
+    LoginUnknown,
+    ProviderUnavailable,
+    ProviderUnknown,
+    TokenInvalid,
+)
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
 from entrepot.identity.sessions import NewSession, Session
-from entrepot.principal import Credential, Origin, Principal
+from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
 from entrepot.settings import OIDCProvider
 
 LOGIN_SECONDS = 600
@@ -89,14 +96,22 @@ async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Fin
     content = await app.database.write(pending.take, answer.state, provider, app.clock())
     if content is None or content.get("kind") != _IN_BROWSER:
         raise LoginUnknown("this login was not started here, is finished already, or took too long: sign in again")
+    try:
+        signed_in = await _exchange(party, content, answer)
+    except (CredentialsInvalid, TokenInvalid) as error:
+        await _note_failure(app, provider, origin, error.message)
+        raise
+    return await _begin_session(app, provider, signed_in, origin, str(content["return_to"]))
+
+
+async def _exchange(party: RelyingParty, content: dict[str, object], answer: Answer) -> SignedIn:
     if not hmac.compare_digest(str(content["browser"]), _hash(answer.browser)):
         raise CredentialsInvalid("this login was started in another browser: sign in again")
     if answer.error or not answer.code:
         raise CredentialsInvalid(f"the provider refused the login ({answer.error or 'no code'}): sign in again")
-    signed_in = await party.finish(
+    return await party.finish(
         str(content["redirect_uri"]), answer.code, str(content["verifier"]), str(content["nonce"]), answer.issuer
     )
-    return await _begin_session(app, provider, signed_in, origin, str(content["return_to"]))
 
 
 async def start_device(app: App, provider: str) -> DeviceLogin:
@@ -121,8 +136,9 @@ async def poll_device(app: App, provider: str, secret: str, origin: Origin) -> F
     await app.database.write_soon(pending.change, secret, provider, content)
     try:
         answer = await party.poll_device(str(content["device_code"]))
-    except CredentialsInvalid:
+    except (CredentialsInvalid, TokenInvalid) as error:
         await app.database.write_soon(pending.take, secret, provider, now_ms)
+        await _note_failure(app, provider, origin, error.message)
         raise
     if isinstance(answer, SignedIn):
         await app.database.write_soon(pending.take, secret, provider, now_ms)
@@ -153,11 +169,14 @@ async def with_session(app: App, value: str) -> Principal | None:
     return Principal(user.provider, user.name, credential=SESSION)
 
 
-async def log_out(app: App, value: str, return_to: str) -> str | None:
+async def log_out(app: App, value: str, origin: Origin, return_to: str) -> str | None:
     """End the session; answers where the provider's own session is ended, if there is such a place."""
     session = await app.database.read(sessions.find, value, app.clock())
-    await app.database.write(sessions.end, value)
-    if session is None or not session.id_token:
+    if session is None or not await app.database.write(sessions.end, value):
+        return None
+    principal = Principal(session.user_provider, session.user_name, credential=SESSION)
+    await acts.keep(app, principal, origin, Act("logout:session", f"user:{principal.key}"))
+    if not session.id_token:
         return None
     try:
         return await _party(app, session.provider).logout_url(session.id_token, return_to)
@@ -166,11 +185,14 @@ async def log_out(app: App, value: str, return_to: str) -> str | None:
         return None
 
 
-async def log_out_by_provider(app: App, provider: str, token: str) -> int:
+async def log_out_by_provider(app: App, provider: str, token: str, origin: Origin) -> int:
     """End what the provider says is over; answers how many sessions. Raises TokenInvalid, ProviderUnavailable."""
     logout = await _party(app, provider).logout(token)
     before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
-    return await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
+    count = await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
+    detail: dict[str, object] = {"subject": logout.subject[: users.NAME_CHARACTERS_MAX], "sessions": count}
+    await acts.keep(app, ANONYMOUS, origin, Act("logout:provider", f"provider:{provider}", detail=detail))
+    return count
 
 
 async def _begin_session(app: App, provider: str, signed_in: SignedIn, origin: Origin, return_to: str) -> Finished:
@@ -198,6 +220,10 @@ def _start_session(
     sessions.expire(connection, now_ms)
     started = NewSession(user.id, provider, address, signed_in.session, signed_in.user.subject, signed_in.id_token)
     sessions.start(connection, value, started, now_ms, expires_at_ms)
+
+
+async def _note_failure(app: App, provider: str, origin: Origin, reason: str) -> None:
+    await acts.keep(app, ANONYMOUS, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
 
 
 def _party(app: App, provider: str) -> RelyingParty:

@@ -57,7 +57,9 @@ async def callback(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """End the session here, and send the browser to where the provider ends its own."""
     home = base_url(request) + return_to.HOME
-    target = await single_sign_on.log_out(request.app, cookies.read(request).get(cookies.SESSION, ""), home)
+    target = await single_sign_on.log_out(
+        request.app, cookies.read(request).get(cookies.SESSION, ""), request.origin, home
+    )
     gone = cookies.write(cookies.SESSION, "", seconds=0, path="/", secure=_is_secure(request))
     return _redirect(target or return_to.HOME, [gone])
 
@@ -66,7 +68,7 @@ async def backchannel_logout(request: Request) -> Response:
     """The provider says that a session is over (OpenID Connect Back-Channel Logout 1.0, section 2.5)."""
     token = (await _form(request)).get("logout_token", "")
     try:
-        await single_sign_on.log_out_by_provider(request.app, request.reference, token)
+        await single_sign_on.log_out_by_provider(request.app, request.reference, token, request.origin)
     except TokenInvalid as error:
         return json_response(400, {"error": "invalid_request", "error_description": error.message}, [_NO_STORE])
     return json_response(200, {}, [_NO_STORE])
