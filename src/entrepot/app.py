@@ -14,6 +14,7 @@ from entrepot.database.database import Database
 from entrepot.database.open import open_database
 from entrepot.identity.certificates import CertificateAuthority
 from entrepot.identity.external import PasswordProvider
+from entrepot.identity.issuers import Issuers
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
 from entrepot.identity.providers import load_authorities, open_directories
@@ -39,6 +40,7 @@ class App:
     directories: tuple[PasswordProvider, ...]
     authorities: tuple[CertificateAuthority, ...]
     outbound: Outbound
+    issuers: Issuers
     pulls: PullLog
     cache: Cache[Any]
     metrics: Metrics
@@ -80,6 +82,7 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
             directories=directories,
             authorities=load_authorities(settings.providers),
             outbound=outbound,
+            issuers=Issuers(outbound, clock, settings.providers),
             pulls=pulls,
             cache=cache,
             metrics=metrics,

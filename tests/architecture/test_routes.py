@@ -42,6 +42,13 @@ EXPECTED: dict[tuple[str, str], dict[str, Statuses]] = {
     ("HEAD", "/readyz"): _same(200, 401, 200, 200, 200),
     ("GET", "/metrics"): _same(200, 401, 200, 200, 200),
     # A token is not traded for another one. The form has the administrator's password in it, whoever sends it.
+    # No provider of this name is in the settings.
+    ("GET", "/auth/{provider}/login"): _same(404, 401, 404, 404, 404),
+    ("GET", "/auth/{provider}/callback"): _same(404, 401, 404, 404, 404),
+    ("POST", "/auth/{provider}/backchannel-logout"): _same(404, 401, 404, 404, 404),
+    ("POST", "/auth/{provider}/device"): _same(404, 401, 404, 404, 404),
+    ("POST", "/auth/{provider}/device/token"): _same(404, 401, 404, 404, 404),
+    ("POST", "/auth/logout"): _same(303, 401, 303, 303, 303),
     ("GET", "/token"): _same(200, 401, 401, 401, 200),
     ("POST", "/token"): _same(200, 401, 200, 200, 200),
     ("GET", "/v2/"): _same(401, 401, 200, 200, 200),
@@ -65,7 +72,18 @@ EXPECTED: dict[tuple[str, str], dict[str, Statuses]] = {
     ("DELETE", "/v2/{name}/blobs/uploads/{session}"): _same(401, 401, 401, 401, 204),
 }
 
-FOR_EVERYBODY = {"/healthz", "/readyz", "/metrics", "/token"}
+FOR_EVERYBODY = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/token",
+    "/auth/{provider}/login",
+    "/auth/{provider}/callback",
+    "/auth/{provider}/backchannel-logout",
+    "/auth/{provider}/device",
+    "/auth/{provider}/device/token",
+    "/auth/logout",
+}
 
 METHODS_AND_PATHS = [(method, route.path) for route in ROUTES for method in route.methods]
 
@@ -173,7 +191,7 @@ def _ask(
     client: httpx.Client, server: Entrepot, method: str, path: str, held: Held, headers: dict[str, str]
 ) -> httpx.Response:
     """A request that succeeds, if who asks may."""
-    filled = path.format(name=held.name, reference="latest", digest=held.blob, session=held.upload)
+    filled = path.format(name=held.name, provider="nobody", reference="latest", digest=held.blob, session=held.upload)
     query: dict[str, str] = {}
     content: bytes | None = None
     if (method, path) == ("POST", "/token"):

@@ -51,11 +51,20 @@ def require_go_tool(name: str) -> Path:
     version = _go_tool_versions().get(name)
     if version is None:
         raise LookupError(f"{name} is not in tools/go-tools.txt")
-    built = _go_tool_cache() / f"{name}@{version}" / name
+    built = _tool_cache() / f"{name}@{version}" / name
     found = built if built.is_file() else find_program(name)
     if found is None:
         cannot_run(f"{name} {version} is not built", provided_by=f"tools/install {name}")
     return found
+
+
+def require_node_packages(name: str, folder: Path) -> Path:
+    """The `node_modules` of a folder with a lock file, which `tools/install` installs elsewhere."""
+    locked = b"".join((folder / file).read_bytes() for file in ("package.json", "package-lock.json"))
+    modules = _tool_cache() / f"{name}@{hashlib.sha256(locked).hexdigest()[:12]}" / "node_modules"
+    if not modules.is_dir():
+        cannot_run(f"{name} is not installed", provided_by=f"tools/install {name}")
+    return modules
 
 
 def require_root(purpose: str) -> None:
@@ -64,7 +73,7 @@ def require_root(purpose: str) -> None:
         cannot_run(f"{purpose} needs root", provided_by="running the tests as root")
 
 
-def _go_tool_cache() -> Path:
+def _tool_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "entrepot" / "tools"
 

@@ -28,6 +28,18 @@ async def find(app: App, principal: Principal) -> User | None:
     return user
 
 
+async def by_id(app: App, user_id: int) -> User | None:
+    """A user by its number, which never becomes another user's, as a name may."""
+    key = ("id", user_id)
+    known: User | None = app.cache.get(users.TOPIC, key)
+    if known is None:
+        stamp = app.cache.stamp()
+        known = await app.database.look_up(users.get, user_id)
+        if known is not None:
+            app.cache.put(stamp, users.TOPIC, key, known, _USER_BYTES)
+    return known
+
+
 async def owner_key(app: App, principal: Principal) -> str | None:
     """Who answers for a robot, None for anybody else."""
     if principal.provider != users.ROBOT:

@@ -1,33 +1,50 @@
-"""From a request's Authorization header to a principal."""
+"""From a request's Authorization header, a browser's session or a client certificate to a principal."""
 
 import base64
 import binascii
 
-from entrepot.actions import certificates, sign_in
+from entrepot.actions import certificates, sign_in, single_sign_on, workload
+from entrepot.errors import Denied
+from entrepot.http import cookies
 from entrepot.http.messages import Request
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import ANONYMOUS, Principal
 
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 """The largest token that this registry issues has 28 KiB: every scope there may be, of the longest names."""
 
 
 async def authenticate(request: Request) -> Principal:
-    """Anonymous without the header. Raises what `actions.sign_in` raises."""
+    """Anonymous without any of them. Raises what `actions.sign_in` raises."""
     header = request.header(b"authorization")
     if header is None:
-        return await _without_header(request)
+        return await _by_session(request) or await _by_certificate(request)
     scheme, _, credentials = header.partition(" ")
     if len(credentials) <= CREDENTIALS_CHARACTERS_MAX:
         if scheme.lower() == "bearer":
             return await sign_in.with_bearer(request.app, credentials.strip(), request.origin)
         if scheme.lower() == "basic":
             name, password = decode_basic(credentials)
-            return await sign_in.with_password(request.app, name, password, request.origin)
+            return await workload.with_password(request.app, name, password, request.origin)
     raise CredentialsInvalid("the Authorization header is not valid: use Basic or Bearer")
 
 
-async def _without_header(request: Request) -> Principal:
+async def _by_session(request: Request) -> Principal | None:
+    """A browser that is signed in. Raises Denied for what another site's page makes it do."""
+    if request.header(b"cookie") is None:
+        return None
+    principal = await single_sign_on.with_session(request.app, cookies.read(request).get(cookies.SESSION, ""))
+    if principal is None:
+        return None
+    # Browsers that are too old to say so keep the cookie from other sites' forms all the same.
+    own = request.header(b"sec-fetch-site") in {None, "same-origin", "none"}
+    if not own and request.method not in _SAFE_METHODS:
+        raise Denied("another site's page may not do this in your name")
+    return principal
+
+
+async def _by_certificate(request: Request) -> Principal:
     """By the client certificate that a trusted proxy has seen, if there is one."""
     certificate = request.header(b"client-cert")
     if certificate is None or not request.app.authorities or not request.from_trusted_proxy:

@@ -7,6 +7,7 @@ from entrepot.http.errors import MethodUnsupported
 from entrepot.http.messages import Request
 from entrepot.http.routing import Route
 from entrepot.http.v2 import routes as v2
+from entrepot.http.web import routes as web
 
 ROUTES = (
     Route(("GET", "HEAD"), "/healthz", health.healthz, Permission.PUBLIC),
@@ -14,6 +15,7 @@ ROUTES = (
     Route(("GET",), "/metrics", health.metrics, Permission.PUBLIC),
     Route(("GET",), authorize.TOKEN_PATH, token.get, Permission.PUBLIC),
     Route(("POST",), authorize.TOKEN_PATH, token.post, Permission.PUBLIC),
+    *web.ROUTES,
     *v2.ROUTES,
 )
 
@@ -30,6 +32,8 @@ def match(request: Request) -> Route:
     path: str | None = request.path
     if request.path.startswith(v2.PREFIX):
         path = v2.match(request)
+    elif request.path.startswith(web.PREFIX):
+        path = web.match(request)
     elif request.path == "/v2":
         path = v2.PREFIX
     if path is None or path not in _METHODS:

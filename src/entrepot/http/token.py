@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
-from entrepot.actions import sign_in
+from entrepot.actions import sign_in, workload
 from entrepot.actions.sign_in import IssuedToken
 from entrepot.errors import Invalid
 from entrepot.http.messages import Request, Response, json_response
@@ -34,7 +34,7 @@ async def post(request: Request) -> Response:
     grant_type = fields.get("grant_type", "")
     if grant_type == "password":
         name, password = fields.get("username", ""), fields.get("password", "")
-        principal = await sign_in.with_password(request.app, name, password, request.origin)
+        principal = await workload.with_password(request.app, name, password, request.origin)
         offline = fields.get("access_type") == "offline"
     elif grant_type == "refresh_token":
         principal = await sign_in.with_refresh_token(request.app, fields.get("refresh_token", ""), request.origin)

@@ -49,3 +49,11 @@ class NameTaken(Conflict):
 
 class PasswordTooWeak(Invalid):
     pass
+
+
+class ProviderUnknown(NotFound):
+    """No provider of this name, or not of the kind that is asked for."""
+
+
+class LoginUnknown(Invalid):
+    """The login that is to be finished was never started, is finished already, or took too long."""

@@ -34,7 +34,7 @@ def configure(level: str) -> None:
     handler.setFormatter(_JSONFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Of interest only when something is wrong.
-    for chatty in ("_granian", "alembic"):
+    for chatty in ("_granian", "alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -1,0 +1,243 @@
+"""People who sign in by an OpenID provider: what is kept while they are away, and the session they come back to."""
+
+import hashlib
+import hmac
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from entrepot.actions import accounts, acts, sign_in
+from entrepot.app import App
+from entrepot.audit.record import FAILED, Act
+from entrepot.identity import pending, sessions, users
+from entrepot.identity.assertions import LEEWAY_SECONDS
+from entrepot.identity.errors import (
+    CredentialsInvalid,
+    LoginUnknown,
+    ProviderUnavailable,
+    ProviderUnknown,
+    TokenInvalid,
+)
+from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
+from entrepot.identity.sessions import NewSession, Session
+from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
+from entrepot.settings import OIDCProvider
+
+LOGIN_SECONDS = 600
+"""How long somebody may take at the provider."""
+SESSION = Credential("session")
+_IN_BROWSER, _ON_DEVICE = "browser", "device"
+_SESSION_BYTES = 3000
+"""What remembering one costs, roughly."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Where the browser goes, the name of the login there, and the secret that binds it to this browser."""
+
+    url: str
+    state: str
+    browser: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the browser brings back from the provider: a code or an error, and whatever else it has."""
+
+    state: str
+    browser: str
+    code: str
+    error: str
+    issuer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A session for the browser or the device. `return_to` is empty for a device."""
+
+    session: str
+    seconds: int
+    return_to: str
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLogin:
+    """What a device shows, and the secret that it asks with."""
+
+    secret: str
+    shown: DeviceStart
+
+
+async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> Started:
+    """Raises ProviderUnknown, ProviderUnavailable, TooManyLogins."""
+    party = _party(app, provider)
+    state, browser, now_ms = pending.new_secret(), pending.new_secret(), app.clock()
+    started = await party.start(redirect_uri, state)
+    content = {
+        "kind": _IN_BROWSER,
+        "nonce": started.nonce,
+        "verifier": started.verifier,
+        "browser": _hash(browser),
+        "redirect_uri": redirect_uri,
+        "return_to": return_to,
+    }
+    await app.database.write_soon(pending.start, state, provider, content, now_ms, now_ms + LOGIN_SECONDS * 1000)
+    return Started(started.url, state, browser, LOGIN_SECONDS)
+
+
+async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Finished:
+    """Raises LoginUnknown, CredentialsInvalid, TokenInvalid, ProviderUnknown, ProviderUnavailable."""
+    party = _party(app, provider)
+    content = await app.database.write(pending.take, answer.state, provider, app.clock())
+    if content is None or content.get("kind") != _IN_BROWSER:
+        raise LoginUnknown("this login was not started here, is finished already, or took too long: sign in again")
+    try:
+        signed_in = await _exchange(party, content, answer)
+    except (CredentialsInvalid, TokenInvalid) as error:
+        await _note_failure(app, provider, origin, error.message)
+        raise
+    return await _begin_session(app, provider, signed_in, origin, str(content["return_to"]))
+
+
+async def _exchange(party: RelyingParty, content: dict[str, object], answer: Answer) -> SignedIn:
+    if not hmac.compare_digest(str(content["browser"]), _hash(answer.browser)):
+        raise CredentialsInvalid("this login was started in another browser: sign in again")
+    if answer.error or not answer.code:
+        raise CredentialsInvalid(f"the provider refused the login ({answer.error or 'no code'}): sign in again")
+    return await party.finish(
+        str(content["redirect_uri"]), answer.code, str(content["verifier"]), str(content["nonce"]), answer.issuer
+    )
+
+
+async def start_device(app: App, provider: str) -> DeviceLogin:
+    """Raises ProviderUnknown, ProviderUnavailable, TooManyLogins."""
+    shown = await _party(app, provider).start_device()
+    secret, now_ms = pending.new_secret(), app.clock()
+    content = {"kind": _ON_DEVICE, "device_code": shown.device_code, "interval": shown.interval, "next_at_ms": now_ms}
+    await app.database.write_soon(pending.start, secret, provider, content, now_ms, now_ms + shown.expires_in * 1000)
+    return DeviceLogin(secret, shown)
+
+
+async def poll_device(app: App, provider: str, secret: str, origin: Origin) -> Finished | Waiting:
+    """Ask the provider, no more often than it said. Raises what `finish` raises."""
+    party, now_ms = _party(app, provider), app.clock()
+    content = await app.database.read(pending.find, secret, provider, now_ms)
+    if content is None or content.get("kind") != _ON_DEVICE:
+        raise LoginUnknown("this login was not started here, is finished already, or took too long: start it again")
+    next_at_ms, interval = _number(content, "next_at_ms"), _number(content, "interval")
+    if now_ms < next_at_ms:
+        return Waiting.SLOW_DOWN
+    content["next_at_ms"] = now_ms + interval * 1000
+    await app.database.write_soon(pending.change, secret, provider, content)
+    try:
+        answer = await party.poll_device(str(content["device_code"]))
+    except (CredentialsInvalid, TokenInvalid) as error:
+        await app.database.write_soon(pending.take, secret, provider, now_ms)
+        await _note_failure(app, provider, origin, error.message)
+        raise
+    if isinstance(answer, SignedIn):
+        await app.database.write_soon(pending.take, secret, provider, now_ms)
+        return await _begin_session(app, provider, answer, origin, "")
+    if answer is Waiting.SLOW_DOWN:
+        content["interval"] = interval + DEVICE_INTERVAL_SECONDS
+        await app.database.write_soon(pending.change, secret, provider, content)
+    return answer
+
+
+async def with_session(app: App, value: str) -> Principal | None:
+    """The user of a session's cookie; None when the session is over or its user may not sign in any more."""
+    if not 0 < len(value) <= sessions.VALUE_CHARACTERS_MAX:
+        return None
+    key = sessions.hash_of(value)
+    session: Session | None = app.cache.get(sessions.TOPIC, key)
+    if session is None:
+        stamp = app.cache.stamp()
+        session = await app.database.look_up(sessions.find, value, app.clock())
+        if session is not None:
+            app.cache.put(stamp, sessions.TOPIC, key, session, _SESSION_BYTES)
+    if session is None or session.expires_at_ms <= app.clock():
+        return None
+    # By number: a name may have become another user's since the session began.
+    user = await accounts.by_id(app, session.user_id)
+    if user is None or not user.usable:
+        return None
+    return Principal(user.provider, user.name, credential=SESSION)
+
+
+async def log_out(app: App, value: str, origin: Origin, return_to: str) -> str | None:
+    """End the session; answers where the provider's own session is ended, if there is such a place."""
+    session = await app.database.read(sessions.find, value, app.clock())
+    if session is None or not await app.database.write(sessions.end, value):
+        return None
+    principal = Principal(session.user_provider, session.user_name, credential=SESSION)
+    await acts.keep(app, principal, origin, Act("logout:session", f"user:{principal.key}"))
+    if not session.id_token:
+        return None
+    try:
+        return await _party(app, session.provider).logout_url(session.id_token, return_to)
+    except (ProviderUnknown, ProviderUnavailable) as error:
+        log.warning("signed out here, but not there: %s", error.message)
+        return None
+
+
+async def log_out_by_provider(app: App, provider: str, token: str, origin: Origin) -> int:
+    """End what the provider says is over; answers how many sessions. Raises TokenInvalid, ProviderUnavailable."""
+    logout = await _party(app, provider).logout(token)
+    before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
+    count = await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
+    detail: dict[str, object] = {"subject": logout.subject[: users.NAME_CHARACTERS_MAX], "sessions": count}
+    await acts.keep(app, ANONYMOUS, origin, Act("logout:provider", f"provider:{provider}", detail=detail))
+    return count
+
+
+async def _begin_session(app: App, provider: str, signed_in: SignedIn, origin: Origin, return_to: str) -> Finished:
+    principal = await sign_in.with_external_user(
+        app, provider, signed_in.user, origin, credential=SESSION, action="login:oidc"
+    )
+    value, now_ms, seconds = sessions.new_value(), app.clock(), app.settings.login.session_seconds
+    await app.database.write(
+        _start_session, value, provider, signed_in, principal, origin.address, now_ms, now_ms + seconds * 1000
+    )
+    return Finished(value, seconds, return_to, principal)
+
+
+def _start_session(
+    connection: Connection,
+    value: str,
+    provider: str,
+    signed_in: SignedIn,
+    principal: Principal,
+    address: str,
+    now_ms: int,
+    expires_at_ms: int,
+) -> None:
+    user = users.require(connection, principal.provider, principal.name)
+    sessions.expire(connection, now_ms)
+    started = NewSession(user.id, provider, address, signed_in.session, signed_in.user.subject, signed_in.id_token)
+    sessions.start(connection, value, started, now_ms, expires_at_ms)
+
+
+async def _note_failure(app: App, provider: str, origin: Origin, reason: str) -> None:
+    await acts.keep(app, ANONYMOUS, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
+
+
+def _party(app: App, provider: str) -> RelyingParty:
+    for settings in app.settings.providers:
+        if settings.name == provider and isinstance(settings, OIDCProvider) and settings.client_id:
+            return RelyingParty(settings, app.issuers.of(provider), app.outbound, app.clock)
+    raise ProviderUnknown("there is no provider of this name that people sign in by")
+
+
+def _number(content: dict[str, object], name: str) -> int:
+    value = content[name]
+    assert isinstance(value, int)
+    return value
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,129 @@
+"""Workloads, who sign in with a token of their issuer as the password: CI jobs as robots, pods as service accounts."""
+
+import hashlib
+from dataclasses import dataclass
+
+from entrepot.actions import accounts, acts, sign_in
+from entrepot.app import App
+from entrepot.audit.record import FAILED, Act
+from entrepot.errors import Unauthenticated
+from entrepot.identity import assertions, kubernetes_accounts, users, workloads
+from entrepot.identity.assertions import Assertion
+from entrepot.identity.errors import CredentialsInvalid, TokenInvalid
+from entrepot.identity.users import User
+from entrepot.identity.workloads import TrustRule
+from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
+from entrepot.settings import KubernetesProvider, OIDCProvider, Provider
+
+TRUSTED_MS = 60_000
+"""How long a token that was verified is taken without verifying it again; never longer than it lives."""
+WORKLOAD = Credential("workload")
+_RULE_BYTES, _WORKLOAD_BYTES = 1000, 300
+"""What remembering one costs, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """Whose token it was, and until when that is believed."""
+
+    user_id: int
+    until_ms: int
+
+
+async def with_password(app: App, name: str, password: str, origin: Origin) -> Principal:
+    """As `sign_in.with_password`, for passwords that may be a workload's token. Raises what both raise."""
+    if assertions.looks_like_one(password):
+        return await with_token(app, name, password, origin)
+    return await sign_in.with_password(app, name, password, origin)
+
+
+async def with_token(app: App, name: str, token: str, origin: Origin) -> Principal:
+    """Who a signed token is for. `name` chooses the robot, `robot+NAME`, where the token may be several.
+
+    Raises TokenInvalid, CredentialsInvalid, AccountDisabled, ProviderUnavailable.
+    """
+    key = hashlib.sha256(f"{len(name)}:{name}{token}".encode("utf-8", "surrogatepass")).digest()
+    known: _Verified | None = app.cache.get(workloads.TOPIC, key)
+    if known is not None and known.until_ms > app.clock():
+        user = await accounts.by_id(app, known.user_id)
+        if user is not None and user.usable:
+            return Principal(user.provider, user.name, credential=WORKLOAD)
+    stamp = app.cache.stamp()
+    try:
+        user, assertion = await _identify(app, name, token, origin)
+    except Unauthenticated as error:
+        act = Act("login:workload", f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message)
+        await acts.keep(app, ANONYMOUS, origin, act)
+        raise
+    until_ms = min(app.clock() + TRUSTED_MS, assertion.expires_at * 1000)
+    app.cache.put(stamp, workloads.TOPIC, key, _Verified(user.id, until_ms), _WORKLOAD_BYTES)
+    return Principal(user.provider, user.name, credential=WORKLOAD)
+
+
+async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
+    issuer = assertions.issuer_named_in(token)
+    candidates = [provider for provider in app.settings.providers if _issuer(provider) == issuer]
+    if not issuer or not candidates:
+        raise TokenInvalid("the token is from an issuer that this registry does not know")
+    problem: TokenInvalid | None = None
+    for provider in candidates:
+        try:
+            if isinstance(provider, KubernetesProvider):
+                return await _service_account(app, provider, token, origin)
+            return await _robot(app, provider.name, name, token, origin)
+        except TokenInvalid as error:
+            # Another provider may know the same issuer, for another audience.
+            problem = problem or error
+    raise problem or TokenInvalid("the token is from an issuer that this registry does not know")
+
+
+async def _service_account(
+    app: App, provider: KubernetesProvider, token: str, origin: Origin
+) -> tuple[User, Assertion]:
+    issuer, now = app.issuers.of(provider.name), app.clock() // 1000
+    assertion = await assertions.verify(issuer, token, [provider.audience], now)
+    account = kubernetes_accounts.external_user(assertion)
+    principal = await sign_in.with_external_user(
+        app, provider.name, account, origin, credential=WORKLOAD, action="login:workload"
+    )
+    user = await accounts.find(app, principal)
+    if user is None:
+        raise CredentialsInvalid("the service account's user was removed meanwhile: try again")
+    return user, assertion
+
+
+async def _robot(app: App, provider: str, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
+    rules = await _rules(app, provider)
+    issuer, now = app.issuers.of(provider), app.clock() // 1000
+    assertion = await assertions.verify(issuer, token, {rule.audience for rule in rules}, now)
+    matching = workloads.matching(rules, provider, assertion)
+    robots = {rule.robot_id: await accounts.by_id(app, rule.robot_id) for rule in matching}
+    usable = [robot for robot in robots.values() if robot is not None and robot.usable]
+    if name.startswith(sign_in.ROBOT_PREFIX):
+        usable = [robot for robot in usable if sign_in.ROBOT_PREFIX + robot.name == name]
+    if not usable:
+        raise CredentialsInvalid("no robot of this name trusts a workload with these claims: see its trust rules")
+    if len(usable) > 1:
+        raise CredentialsInvalid(f"several robots trust this workload: give {sign_in.ROBOT_PREFIX}NAME as the user")
+    robot = usable[0]
+    principal = Principal(robot.provider, robot.name, credential=WORKLOAD)
+    detail: dict[str, object] = {
+        "provider": provider,
+        "subject": assertion.subject[: users.NAME_CHARACTERS_MAX],
+        "trust_rules": [rule.id for rule in matching if rule.robot_id == robot.id],
+    }
+    await acts.keep(app, principal, origin, Act("login:workload", f"user:{robot.key}", detail=detail))
+    return robot, assertion
+
+
+async def _rules(app: App, provider: str) -> tuple[TrustRule, ...]:
+    known: tuple[TrustRule, ...] | None = app.cache.get(workloads.TOPIC, provider)
+    if known is None:
+        stamp = app.cache.stamp()
+        known = await app.database.look_up(workloads.of_provider, provider)
+        app.cache.put(stamp, workloads.TOPIC, provider, known, 100 + len(known) * _RULE_BYTES)
+    return known
+
+
+def _issuer(provider: Provider) -> str:
+    return provider.issuer if isinstance(provider, OIDCProvider | KubernetesProvider) else ""

@@ -1,0 +1,1 @@
+"""The parts of `entrepot.http` that need no server."""
