@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.active_directory import ActiveDirectory
 from tests.peers.certificate import Certificate, self_signed
 from tests.peers.distribution import Distribution
 from tests.peers.entrepot import Entrepot
 from tests.peers.mounts import remove_tree
+from tests.peers.openldap import OpenLDAP
 from tests.peers.postgresql import PostgreSQL
 from tests.peers.process import log_tail
 from tests.peers.registry import Registry
@@ -119,6 +121,20 @@ def postgresql() -> Iterator[PostgreSQL]:
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """One S3 store; a test takes a prefix of its own in it."""
     with SeaweedFS(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def openldap(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[OpenLDAP]:
+    """One server; a test adds users and groups with names of its own."""
+    with OpenLDAP(tmp_path_factory.mktemp("openldap"), certificate) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def active_directory(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[ActiveDirectory]:
+    """One domain, since its ports cannot be chosen; a test adds users and groups with names of its own."""
+    with ActiveDirectory(tmp_path_factory.mktemp("active-directory"), certificate) as server:
         yield server
 
 

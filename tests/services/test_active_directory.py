@@ -328,6 +328,16 @@ async def test_service_account_that_is_refused_is_told_to_the_operator(directory
         await directory(bind_password="wrong").authenticate(user, PASSWORD)
 
 
+async def test_service_account_that_is_refused_is_not_locked_by_logins(directory: OpenDirectory, user: str) -> None:
+    own = directory(bind_password="wrong")
+
+    for _ in range(TRIES_BEFORE_LOCK + 2):
+        with pytest.raises(ProviderUnavailable):
+            await own.authenticate(user, PASSWORD)
+
+    assert await directory().authenticate(user, PASSWORD) is not None
+
+
 @pytest.mark.parametrize("heading", ["Active Directory", "Without a service account"])
 async def test_example_of_the_guide_works(
     active_directory: ActiveDirectory, user: str, tmp_path: Path, heading: str

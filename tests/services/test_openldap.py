@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -535,6 +536,30 @@ async def test_connections_that_died_are_opened_again(tmp_path: Path, certificat
             assert await directory.authenticate("carol", PASSWORD) is not None
         finally:
             await directory.close()
+
+
+async def test_server_that_fails_after_logins_hands_over_to_the_next(
+    openldap: OpenLDAP, directory: OpenDirectory, certificate: Certificate, user: str, tmp_path: Path
+) -> None:
+    with OpenLDAP(tmp_path, certificate) as first:
+        first.add_user(user, PASSWORD, cn="first")
+        own = directory(
+            urls=(first.url, openldap.url), bind_dn="", user_bind=f"uid={{name}},{first.user_base}", timeout_seconds=1
+        )
+        found = await own.authenticate(user, PASSWORD)
+        assert found is not None
+        assert found.display_name == "first"
+
+        first.server.signal(signal.SIGSTOP)
+        try:
+            found = await own.authenticate(user, PASSWORD)
+        finally:
+            first.server.signal(signal.SIGCONT)
+
+        assert found is not None
+        assert found.display_name != "first"
+    first_gone = await own.authenticate(user, PASSWORD)
+    assert first_gone == found
 
 
 async def test_logins_at_the_same_time_each_get_their_own_user(openldap: OpenLDAP, directory: OpenDirectory) -> None:

@@ -128,10 +128,13 @@ class Line:
             self._connection.open(read_server_info=False)
             if self._server.start_tls:
                 self._connection.start_tls(read_server_info=False)
+        self._require_encryption()
 
     def bind(self, dn: str, password: str) -> BindAnswer:
         """Say who asks from now on. Raises ServerFailed."""
         connection = self._connection
+        # ldap3 would open a connection that has ended again, by itself and without StartTLS.
+        self._require_encryption()
         with self._failures("a bind"):
             connection.user, connection.authentication = dn, ldap3.SIMPLE
             connection.password = password.encode()
@@ -204,6 +207,11 @@ class Line:
                 plug.shutdown(socket.SHUT_RDWR)
             except (OSError, ValueError):
                 pass
+
+    def _require_encryption(self) -> None:
+        connection = self._connection
+        if connection.closed or (self._server.start_tls and not connection.tls_started):
+            raise ServerFailed(f"{self._server.url}: the connection has ended", worn=self.worn)
 
     @contextmanager
     def _failures(self, during: str) -> Iterator[None]:
