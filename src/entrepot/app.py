@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.audit import record
+from entrepot.audit.forward import Forwarder
 from entrepot.audit.pulls import PullLog
 from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
@@ -38,6 +39,7 @@ class App:
     directories: tuple[PasswordProvider, ...]
     outbound: Outbound
     pulls: PullLog
+    forwarder: Forwarder
     cache: Cache[Any]
     metrics: Metrics
     clock: Clock
@@ -69,4 +71,13 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
         cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
-        yield App(settings, database, store, keys, passwords, directories, outbound, pulls, cache, metrics, clock)
+        forwarder = Forwarder(
+            settings.audit,
+            outbound,
+            clock,
+            lambda target, count: metrics.audit_forwarded.labels(target).inc(count),
+            lambda target, count: metrics.audit_forward_failures.labels(target).inc(count),
+        )
+        yield App(
+            settings, database, store, keys, passwords, directories, outbound, pulls, forwarder, cache, metrics, clock
+        )

@@ -15,6 +15,7 @@ from entrepot.errors import Unavailable
 
 CHECKED_RECORDS = 1000
 """Records that are read at a time."""
+SEQ_MAX = 2**63 - 1
 
 _INSERT = insert_or_ignore(audit_heads, "seq")
 
@@ -24,23 +25,32 @@ class ChainBroken(Unavailable):
 
 
 async def sign_end(database: Database, key: Ed25519PrivateKey, now_ms: int) -> bool:
-    """Sign the newest record's hash if it moved since the last time; answers whether it did. Raises ChainBroken.
-
-    What was written since the last signature is checked first: the key vouches for nothing that was changed meanwhile.
-    """
+    """Sign the newest record's hash if it moved since the last time; answers whether it did. Raises ChainBroken."""
     seq, hash_ = await database.read(chain.end)
-    signed = await database.read(last)
-    signed_seq = signed.seq if signed is not None else 0
-    if seq <= signed_seq:
-        return False
-    await _check(database, signed_seq, signed.hash if signed is not None else START, seq, hash_)
+    signed = await sign_until(database, key, seq, now_ms)
+    if signed is not None and signed != hash_:
+        raise _broken(seq)
+    return signed is not None
+
+
+async def sign_until(database: Database, key: Ed25519PrivateKey, seq: int, now_ms: int) -> str | None:
+    """Sign the hash of this record and answer it; None when it is signed already. Raises ChainBroken.
+
+    What comes after the signed record before it is checked first: the key vouches for nothing that was changed since.
+    """
+    signed = await database.read(last, seq)
+    signed_seq, hash_ = (signed.seq, signed.hash) if signed is not None else (0, START)
+    if signed_seq == seq:
+        return None
+    hash_ = await _checked(database, signed_seq, hash_, seq)
     await database.write(add, key, seq, hash_, now_ms)
-    return True
+    return hash_
 
 
-def last(connection: Connection) -> Row[Any] | None:
-    """The newest signed head: seq, hash, signed_at_ms, key_id, signature."""
-    return connection.execute(select(audit_heads).order_by(audit_heads.c.seq.desc()).limit(1)).one_or_none()
+def last(connection: Connection, until: int = SEQ_MAX) -> Row[Any] | None:
+    """The newest signed head up to this record: seq, hash, signed_at_ms, key_id, signature."""
+    signed = select(audit_heads).where(audit_heads.c.seq <= until)
+    return connection.execute(signed.order_by(audit_heads.c.seq.desc()).limit(1)).one_or_none()
 
 
 def within(connection: Connection, first: int, last_seq: int) -> dict[int, dict[str, Any]]:
@@ -66,18 +76,18 @@ def _statement(seq: int, hash_: str, at_ms: int) -> dict[str, Any]:
     return {"type": "head", "seq": seq, "hash": hash_, "time": time_text(at_ms)}
 
 
-async def _check(database: Database, seq: int, previous: str, last_seq: int, last_hash: str) -> None:
+async def _checked(database: Database, seq: int, hash_: str, last_seq: int) -> str:
+    """The hash of the last record, computed from this one's."""
     while seq < last_seq:
         rows = await database.read(_records, seq, min(last_seq, seq + CHECKED_RECORDS))
         if not rows:
             raise _broken(seq + 1)
         for row in rows:
             seq += 1
-            previous = link(previous, hash_of(row.record.encode()), seq)
-            if (row.seq, row.hash) != (seq, previous):
+            hash_ = link(hash_, hash_of(row.record.encode()), seq)
+            if (row.seq, row.hash) != (seq, hash_):
                 raise _broken(seq)
-    if previous != last_hash:
-        raise _broken(last_seq)
+    return hash_
 
 
 def _records(connection: Connection, after: int, last_seq: int) -> list[Row[Any]]:

@@ -3,7 +3,7 @@
     <root>/uploads/<upload id>.<part>                       bytes received so far: one file that grows (local files), or
                                                             an object for each request that sent some (object store)
     <root>/blobs/<algorithm>/<hh>/<hex>.<upload id>.<part>  a committed blob; hh is the first two characters of hex
-    <root>/audit/<first>-<last>.<part>.jsonl.gz             archived records of the audit log; collection never looks there
+    <root>/audit/<first>-<last>.<part>.jsonl.gz             archived audit records; collection never looks there
 
 The digest in a blob's name lets an operator find and verify it without the database; the part makes it unique.
 """
