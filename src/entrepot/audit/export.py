@@ -19,13 +19,13 @@ from typing import Any
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from entrepot.audit import chain, heads, query
 from entrepot.audit.hashing import FORMAT, START, canonical, hash_of, time_ms, time_text
 from entrepot.audit.query import Filter, Found
 from entrepot.audit.signing import key_id, sign
-from entrepot.audit.tables import audit_heads, audit_records
+from entrepot.audit.tables import audit_heads, audit_records, audit_segments
 from entrepot.clock import Clock
 from entrepot.database.database import Database
 
@@ -76,17 +76,32 @@ async def records(database: Database, wanted: Filter) -> AsyncIterator[list[Foun
 
 
 def range_of(connection: Connection, wanted: Filter) -> Range:
-    """The records between the first and the last that are in the filter's range of time."""
-    first, last = query.bounds(connection, wanted)
+    """All records that there must be, or those between the first and the last in the filter's range of time.
+
+    What must be there is not asked of the records: one that was removed at either end would not be missed.
+    """
+    first, last = _must_be_there(connection)
     if wanted.from_ms is not None or wanted.to_ms is not None:
+        low, high = query.bounds(connection, wanted)
         time_only = Filter(from_ms=wanted.from_ms, to_ms=wanted.to_ms).conditions()
-        inside = select(audit_records.c.seq).where(audit_records.c.seq.between(first, last), time_only)
-        lowest = connection.execute(inside.order_by(audit_records.c.seq).limit(1)).scalar()
-        highest = connection.execute(inside.order_by(audit_records.c.seq.desc()).limit(1)).scalar()
-        if lowest is None or highest is None:
-            highest = first - 1
-        first, last = lowest or first, highest
+        inside = select(audit_records.c.seq).where(audit_records.c.seq.between(low, high), time_only)
+        if wanted.from_ms is not None:
+            lowest = connection.execute(inside.order_by(audit_records.c.seq).limit(1)).scalar()
+            first = lowest if lowest is not None else last + 1
+        if wanted.to_ms is not None:
+            highest = connection.execute(inside.order_by(audit_records.c.seq.desc()).limit(1)).scalar()
+            last = highest if highest is not None else first - 1
     return Range(first, last, hash_before(connection, first))
+
+
+def _must_be_there(connection: Connection) -> tuple[int, int]:
+    """The first and the last number of all that was sealed or signed, but for what may have left to the archive."""
+    archived = connection.execute(select(func.max(audit_segments.c.last_seq))).scalar() or 0
+    oldest = query.oldest(connection)
+    first = archived + 1 if oldest is None else min(oldest, archived + 1)
+    sealed, _ = chain.end(connection)
+    signed = heads.last(connection)
+    return first, max(sealed, signed.seq if signed is not None else 0, first - 1)
 
 
 def hash_before(connection: Connection, seq: int) -> str:

@@ -31,8 +31,9 @@ from entrepot.settings import AuditSettings
 BATCH_RECORDS_MAX = 500
 BATCHES_MAX = 100
 """Batches for one target in one run."""
-CLAIM_MS = 30_000
-"""How long a process that sends keeps others from sending; longer than a batch may take."""
+CLAIM_MS = 6_000
+"""How long after its last sign of life a process that sends keeps others from sending."""
+CLAIM_RENEWAL_SECONDS = 2.0
 DELIVER_SECONDS = 25.0
 BACK_OFF_SECONDS_MIN = 1.0
 BACK_OFF_SECONDS_MAX = 300.0
@@ -92,6 +93,7 @@ class Forwarder:
                 return
 
     async def _deliver(self, database: Database, target: _Target, batch: list[Found]) -> bool:
+        alive = asyncio.create_task(self._keep_claim(database, target.name))
         try:
             async with asyncio.timeout(DELIVER_SECONDS):
                 await target.deliver(batch)
@@ -104,10 +106,17 @@ class Forwarder:
             self._on_failure(target.name, 1)
             await database.write_soon(_failed, target.name, self._id, reason, self._clock())
             return False
+        finally:
+            alive.cancel()
         target.failures = 0
         await database.write(_move, target.name, self._id, batch[-1].seq, self._clock())
         self._on_sent(target.name, len(batch))
         return True
+
+    async def _keep_claim(self, database: Database, target: str) -> None:
+        while True:
+            await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
+            await database.write_soon(_claim, target, self._id, self._clock())
 
 
 def cursors(connection: Connection) -> list[Row[Any]]:
@@ -195,7 +204,7 @@ def _batch(connection: Connection, after: int) -> list[Found]:
 
 
 def _move(connection: Connection, target: str, process: str, seq: int, now_ms: int) -> None:
-    connection.execute(_own(target, process).values(seq=seq, error="", updated_at_ms=now_ms))
+    connection.execute(_own(target, process).values(seq=seq, error="", claimed_until_ms=0, updated_at_ms=now_ms))
 
 
 def _failed(connection: Connection, target: str, process: str, reason: str, now_ms: int) -> None:

@@ -48,7 +48,7 @@ async def fill(database: Database, count: int, *, first: int = 0) -> None:
     await chain.seal_all(database)
 
 
-async def exported(database: Database, wanted: Filter = Filter()) -> bytes:
+async def exported(database: Database, wanted: Filter = export.EVERYTHING) -> bytes:
     return b"".join([piece async for piece in export.lines(database, KEY, wanted, clock)])
 
 
@@ -123,6 +123,16 @@ async def test_record_removed_from_the_database_is_named_by_its_export(database:
     problems = verify((await exported(database)).splitlines(keepends=True), PUBLIC).problems
 
     assert problems[0].message == "record 7 is missing before record 8: removed, or moved"
+
+
+async def test_oldest_records_removed_from_the_database_are_noticed(database: Database) -> None:
+    await fill(database, 30)
+    await database.write(
+        lambda connection: connection.execute(audit_records.delete().where(audit_records.c.seq <= 4)) and None
+    )
+    problems = verify((await exported(database)).splitlines(keepends=True), PUBLIC).problems
+
+    assert problems[0].message == "records 1 to 4 are missing before record 5: removed, or moved"
 
 
 async def test_newest_records_removed_from_the_database_are_noticed(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""ArcSight Common Event Format, version 0: what has to be escaped in the header is not what has to be in the extension."""
+"""ArcSight Common Event Format, version 0. What is escaped in the header is not what is in the extension."""
 
 import orjson
 import pytest
