@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.audit import record
+from entrepot.audit.forward import Forwarder
 from entrepot.audit.pulls import PullLog
 from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
@@ -42,6 +43,7 @@ class App:
     outbound: Outbound
     issuers: Issuers
     pulls: PullLog
+    forwarder: Forwarder
     cache: Cache[Any]
     metrics: Metrics
     clock: Clock
@@ -73,6 +75,13 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
         cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
+        forwarder = Forwarder(
+            settings.audit,
+            outbound,
+            clock,
+            lambda target, count: metrics.audit_forwarded.labels(target).inc(count),
+            lambda target, count: metrics.audit_forward_failures.labels(target).inc(count),
+        )
         yield App(
             settings=settings,
             database=database,
@@ -84,6 +93,7 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
             outbound=outbound,
             issuers=Issuers(outbound, clock, settings.providers),
             pulls=pulls,
+            forwarder=forwarder,
             cache=cache,
             metrics=metrics,
             clock=clock,

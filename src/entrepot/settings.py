@@ -140,6 +140,8 @@ class AuditSettings(_Section):
     """PEM file with the authority of the syslog server; empty: the system's."""
     http_url: str = ""
     """URL of a collector that gets every record as JSON lines, by POST."""
+    http_ca_file: Path | None = None
+    """PEM file with the authority of the collector; empty: the system's."""
     http_token: SecretStr = SecretStr("")
     """Bearer token for that collector."""
 

@@ -6,21 +6,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.app import App
+from entrepot.audit import chain, heads, segments
+from entrepot.audit.heads import ChainBroken
+from entrepot.audit.segments import DAY_MS
 from entrepot.database import changes
 from entrepot.errors import EntrepotError
 from entrepot.lifecycle import accounts, orphans, stale_uploads
 
 FIRST_AFTER_SECONDS = 5
+AFTER_ERROR_SECONDS = 5
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`run` answers how many things it removed."""
+    """`run` answers how many things it removed. `collects` when it is part of collecting what is over."""
 
     kind: str
     every_seconds: float
     run: Callable[[App], Awaitable[int]]
+    first_after_seconds: float = FIRST_AFTER_SECONDS
+    collects: bool = True
 
 
 async def _expire_uploads(app: App) -> int:
@@ -45,18 +51,59 @@ async def _prune_changes(app: App) -> int:
     return 0
 
 
+async def _seal_audit(app: App) -> int:
+    await chain.seal_all(app.database)
+    return 0
+
+
+async def _sign_audit(app: App) -> int:
+    now_ms = app.clock()
+    signed = await app.database.look_up(heads.last)
+    if signed is None or now_ms - signed.signed_at_ms >= app.settings.audit.sign_every_seconds * 1000:
+        try:
+            await heads.sign_end(app.database, app.keys.audit, now_ms)
+        except ChainBroken:
+            app.metrics.audit_chain_broken.inc()
+            raise
+    return 0
+
+
+async def _archive_audit(app: App) -> int:
+    days = app.settings.audit.retention_days
+    if not days:
+        return 0
+    await segments.archive(
+        app.database,
+        app.store,
+        app.keys.audit,
+        app.clock,
+        segment_records=app.settings.audit.segment_records,
+        retention_days=days,
+    )
+    return await segments.remove(app.database, app.store, older_than_ms=app.clock() - days * DAY_MS)
+
+
+async def _forward_audit(app: App) -> int:
+    await app.forwarder.run(app.database)
+    return 0
+
+
 TASKS = (
     Task("expired uploads", 60, _expire_uploads),
     Task("orphans", 6 * 3600, _collect_orphans),
     Task("expired tokens and failures", 600, _expire_accounts),
     Task("users without access", 10, _refresh_users),
     Task("changes", 600, _prune_changes),
+    Task("audit seals", 0.5, _seal_audit, first_after_seconds=0, collects=False),
+    Task("audit signatures", 1, _sign_audit, first_after_seconds=1, collects=False),
+    Task("audit forwarding", 0.5, _forward_audit, first_after_seconds=1, collects=False),
+    Task("archived audit records", 600, _archive_audit, collects=False),
 )
 
 
 async def run_once(app: App) -> dict[str, int]:
-    """Every task once; answers what each removed."""
-    return {task.kind: await _run(app, task) for task in TASKS}
+    """Collect what is over, once; answers what each task removed."""
+    return {task.kind: await _run(app, task) for task in TASKS if task.collects}
 
 
 async def run_forever(app: App) -> None:
@@ -67,15 +114,18 @@ async def run_forever(app: App) -> None:
 
 
 async def _repeat(app: App, task: Task) -> None:
-    await asyncio.sleep(FIRST_AFTER_SECONDS)
+    await asyncio.sleep(task.first_after_seconds)
     while True:
+        pause_seconds = task.every_seconds
         try:
             await _run(app, task)
         except EntrepotError as error:
             log.warning("%s: %s", task.kind, error.message)
+            pause_seconds = max(pause_seconds, AFTER_ERROR_SECONDS)
         except Exception:
             log.exception("%s: unexpected error", task.kind)
-        await asyncio.sleep(task.every_seconds)
+            pause_seconds = max(pause_seconds, AFTER_ERROR_SECONDS)
+        await asyncio.sleep(pause_seconds)
 
 
 async def _run(app: App, task: Task) -> int:

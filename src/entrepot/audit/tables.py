@@ -1,6 +1,8 @@
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, text
 
 from entrepot.database.base import Id, TimestampMs, ascii_text, metadata
+
+_NOT_DONE = text("outcome <> 'done'")
 
 audit_pending = Table(
     "audit_pending",
@@ -19,8 +21,9 @@ audit_records = Table(
     Column("actor", ascii_text(320), nullable=False),
     Column("action", ascii_text(64), nullable=False),
     Column("resource", ascii_text(320), nullable=False),
-    Column("digest", ascii_text(135)),
+    Column("digest", ascii_text(135), nullable=False),
     Column("address", ascii_text(64), nullable=False),
+    Column("outcome", ascii_text(16), nullable=False),
     # JSON, as it was hashed
     Column("record", Text, nullable=False),
     Column("hash", ascii_text(64), nullable=False),
@@ -30,6 +33,8 @@ audit_records = Table(
     Index("ix_audit_records_resource", "resource", "seq"),
     Index("ix_audit_records_digest", "digest", "seq"),
     Index("ix_audit_records_address", "address", "seq"),
+    # Nearly everything is done as asked, and found by its number.
+    Index("ix_audit_records_outcome", "outcome", "seq", sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE),
 )
 
 audit_chain = Table(
@@ -72,5 +77,8 @@ audit_cursors = Table(
     Column("target", ascii_text(64), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("error", String(255), nullable=False),
+    # The process that sends now, and until when nobody else does.
+    Column("claimed_by", ascii_text(32), nullable=False),
+    Column("claimed_until_ms", TimestampMs, nullable=False),
     Column("updated_at_ms", TimestampMs, nullable=False),
 )

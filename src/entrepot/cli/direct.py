@@ -1,11 +1,12 @@
 """Commands that work on the registry's database itself, whether or not the server runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from entrepot.database.database import Database
 from entrepot.database.open import database_url, open_database
 from entrepot.migrations import schema
 from entrepot.settings import Settings
@@ -19,10 +20,16 @@ def write(
 ) -> T:
     """Call a domain's function in a transaction; workers that run see the change with their next request."""
 
+    return work(settings, lambda database: database.write(function, *args, **kwargs))
+
+
+def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
+    """Call what takes more than one transaction."""
+
     async def run() -> T:
         database = open_database(settings.database, settings.data)
         try:
-            return await database.write(function, *args, **kwargs)
+            return await function(database)
         finally:
             await database.close()
 

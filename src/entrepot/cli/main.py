@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from entrepot.cli import config, maintenance, migrate, namespace, serve, user
+from entrepot.cli import audit, config, maintenance, migrate, namespace, serve, user
 from entrepot.errors import EntrepotError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("migrate")(migrate.migrate)
 app.add_typer(config.app, name="config")
 app.add_typer(user.app, name="user")
 app.add_typer(namespace.app, name="namespace")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The registry's own secrets: the key that signs bearer tokens, and the one that seals upload addresses."""
+"""The registry's own secrets: keys that sign bearer tokens and the audit log, and one that seals upload addresses."""
 
 import os
 import secrets
@@ -24,6 +24,7 @@ class Keys:
 
     token: Ed25519PrivateKey
     upload: bytes
+    audit: Ed25519PrivateKey
 
 
 def load_or_make(directory: Path) -> Keys:
@@ -33,19 +34,25 @@ def load_or_make(directory: Path) -> Keys:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pem = _read_or_make(directory / "token.pem", _new_token_key)
+        token = _signing_key(directory / "token.pem")
         upload = _read_or_make(directory / "upload.key", lambda: secrets.token_bytes(UPLOAD_KEY_BYTES))
-        token = serialization.load_pem_private_key(pem, password=None)
+        audit = _signing_key(directory / "audit.pem")
     except (OSError, ValueError) as error:
         raise KeysUnreadable(f"the keys in {directory} cannot be read or made: {error}") from error
-    if not isinstance(token, Ed25519PrivateKey) or len(upload) != UPLOAD_KEY_BYTES:
+    if token is None or audit is None or len(upload) != UPLOAD_KEY_BYTES:
         raise KeysUnreadable(
             f"the keys in {directory} are not those of a registry: move them away to have new ones made"
         )
-    return Keys(token, upload)
+    return Keys(token, upload, audit)
 
 
-def _new_token_key() -> bytes:
+def _signing_key(path: Path) -> Ed25519PrivateKey | None:
+    """None for a key of another kind."""
+    key = serialization.load_pem_private_key(_read_or_make(path, _new_signing_key), password=None)
+    return key if isinstance(key, Ed25519PrivateKey) else None
+
+
+def _new_signing_key() -> bytes:
     return Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -100,6 +100,10 @@ class Driver(Protocol):
         do otherwise. Raises UploadLost, UploadBusy."""
         ...
 
+    async def put(self, location: str, content: bytes) -> None:
+        """Make these bytes a durable object, whole or not at all. For what is no blob; the location is new."""
+        ...
+
     async def discard(self, upload: UploadState) -> None:
         """Remove whatever the upload left. No error if it left nothing."""
         ...
@@ -121,7 +125,7 @@ class Driver(Protocol):
         ...
 
     def objects(self) -> AsyncIterator[StoredObject]:
-        """Everything there is, unfinished uploads too, in no order: for collection, never to answer a request."""
+        """All blobs and unfinished uploads, in no order: for collection, never to answer a request."""
         ...
 
     async def ready(self) -> None:

@@ -59,6 +59,9 @@ class FilesystemDriver:
         await self.run(_commit, self._path(layout.part(upload.id, part)), self._path(location), upload.offset)
         return location
 
+    async def put(self, location: str, content: bytes) -> None:
+        await self.run(_put, self._path(location), content)
+
     async def discard(self, upload: UploadState) -> None:
         for part in upload.parts:
             await self.run(self._path(layout.part(upload.id, part)).unlink, missing_ok=True)
@@ -310,7 +313,30 @@ def _commit(source: Path, target: Path, size: int) -> None:
         raise _lost(source) from None
     finally:
         os.close(file)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync_folder(target.parent)
+
+
+def _put(target: Path, content: bytes) -> None:
+    """As _commit, for bytes that are here."""
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sync_folder(target.parent.parent)
+    draft = target.with_name(f"{target.name}.draft")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        _write_all(file, [content])
+        os.fsync(file)
+        os.rename(draft, target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

@@ -3,6 +3,7 @@
     <root>/uploads/<upload id>.<part>                       bytes received so far: one file that grows (local files), or
                                                             an object for each request that sent some (object store)
     <root>/blobs/<algorithm>/<hh>/<hex>.<upload id>.<part>  a committed blob; hh is the first two characters of hex
+    <root>/audit/<first>-<last>.<part>.jsonl.gz             archived audit records; collection never looks there
 
 The digest in a blob's name lets an operator find and verify it without the database; the part makes it unique.
 """
@@ -13,6 +14,7 @@ from entrepot.oci.digest import Digest
 
 UPLOADS = "uploads"
 BLOBS = "blobs"
+AUDIT = "audit"
 
 
 def new_part() -> str:
@@ -26,6 +28,11 @@ def part(upload_id: str, name: str) -> str:
 
 def blob(digest: Digest, upload_id: str, name: str) -> str:
     return f"{BLOBS}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}.{upload_id}.{name}"
+
+
+def audit_segment(first_seq: int, last_seq: int, name: str) -> str:
+    """Numbers have as many digits as there can be, so that a listing has them in order."""
+    return f"{AUDIT}/{first_seq:019d}-{last_seq:019d}.{name}.jsonl.gz"
 
 
 def upload_id(location: str) -> str:

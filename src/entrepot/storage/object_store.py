@@ -72,6 +72,12 @@ class ObjectStoreDriver:
         await self.discard(upload)
         return location
 
+    async def put(self, location: str, content: bytes) -> None:
+        try:
+            await obstore.put_async(self._store, location, content)
+        except _FAILURES as error:
+            raise _unavailable() from error
+
     async def discard(self, upload: UploadState) -> None:
         await self._delete([layout.part(upload.id, part) for part in upload.parts])
 

@@ -174,6 +174,17 @@ class BlobStore:
             return _once((blob.content or b"")[start:end])
         return self._driver.read(blob.location, start, end)
 
+    async def put(self, location: str, content: bytes) -> None:
+        """Keep what is no blob, and is never collected, at a location that is new. Durable when this returns."""
+        await self._driver.put(location, content)
+
+    async def get(self, location: str) -> bytes | None:
+        """What was put there, None when it is not there. Read whole: it is some megabytes."""
+        size = await self._driver.size(location)
+        if size is None:
+            return None
+        return b"".join([piece async for piece in self._driver.read(location, 0, size)])
+
     async def delete(self, location: str) -> None:
         """Remove an object that no blob is at."""
         await self._driver.delete(location)

@@ -75,6 +75,18 @@ class Metrics:
         self.collected = Counter(
             "entrepot_collected", "Things removed by maintenance.", ("kind",), registry=self._registry
         )
+        self.audit_forwarded = Counter(
+            "entrepot_audit_forwarded", "Audit records that a target has taken.", ("target",), registry=self._registry
+        )
+        self.audit_forward_failures = Counter(
+            "entrepot_audit_forward_failures",
+            "Batches that a target did not take.",
+            ("target",),
+            registry=self._registry,
+        )
+        self.audit_chain_broken = Counter(
+            "entrepot_audit_chain_broken", "Times that the audit log was found changed.", registry=self._registry
+        )
         self._request_children: dict[tuple[str, str, int], Counter] = {}
         self._seconds_children: dict[str, Histogram] = {}
 

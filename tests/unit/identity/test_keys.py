@@ -12,21 +12,29 @@ from entrepot.identity.keys import UPLOAD_KEY_BYTES, Keys, KeysUnreadable, load_
 
 
 def _same(one: Keys, other: Keys) -> bool:
-    return one.upload == other.upload and one.token.private_bytes_raw() == other.token.private_bytes_raw()
+    return (
+        one.upload == other.upload
+        and one.token.private_bytes_raw() == other.token.private_bytes_raw()
+        and one.audit.private_bytes_raw() == other.audit.private_bytes_raw()
+    )
 
 
 def test_keys_when_there_are_none_are_made(tmp_path: Path) -> None:
     keys = load_or_make(tmp_path / "data" / "keys")
 
     assert len(keys.upload) == UPLOAD_KEY_BYTES
-    assert sorted(path.name for path in (tmp_path / "data" / "keys").iterdir()) == ["token.pem", "upload.key"]
+    assert sorted(path.name for path in (tmp_path / "data" / "keys").iterdir()) == [
+        "audit.pem",
+        "token.pem",
+        "upload.key",
+    ]
 
 
 def test_keys_when_made_are_for_nobody_else_to_read(tmp_path: Path) -> None:
     load_or_make(tmp_path / "keys")
 
     assert S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
-    assert [S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()] == [0o600, 0o600]
+    assert [S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()] == [0o600, 0o600, 0o600]
 
 
 def test_keys_when_loaded_again_are_the_same(tmp_path: Path) -> None:
@@ -38,6 +46,7 @@ def test_keys_of_two_registries_are_different(tmp_path: Path) -> None:
 
     assert one.upload != other.upload
     assert one.token.private_bytes_raw() != other.token.private_bytes_raw()
+    assert one.audit.private_bytes_raw() != other.audit.private_bytes_raw() != one.token.private_bytes_raw()
 
 
 def test_key_that_is_missing_is_made_beside_the_other(tmp_path: Path) -> None:
@@ -55,7 +64,7 @@ def test_keys_made_by_many_at_once_are_the_same(tmp_path: Path) -> None:
         made = list(threads.map(lambda _: load_or_make(tmp_path / "keys"), range(16)))
 
     assert all(_same(keys, made[0]) for keys in made)
-    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["token.pem", "upload.key"]
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["audit.pem", "token.pem", "upload.key"]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,8 @@ def test_keys_made_by_many_at_once_are_the_same(tmp_path: Path) -> None:
     [
         ("token.pem", b""),
         ("token.pem", b"garbage"),
+        ("audit.pem", b""),
+        ("audit.pem", b"garbage"),
         ("upload.key", b""),
         ("upload.key", b"short"),
         ("upload.key", b"x" * (UPLOAD_KEY_BYTES + 1)),
@@ -79,11 +90,12 @@ def test_key_that_is_damaged_is_not_replaced(tmp_path: Path, name: str, content:
     assert (tmp_path / name).read_bytes() == content
 
 
-def test_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["token.pem", "audit.pem"])
+def test_key_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
     pem = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    (tmp_path / "token.pem").write_bytes(pem)
+    (tmp_path / name).write_bytes(pem)
 
     with pytest.raises(KeysUnreadable, match="not those of a registry"):
         load_or_make(tmp_path)

@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("target", ascii_text(64), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.String(length=255), nullable=False),
+        sa.Column("claimed_by", ascii_text(32), nullable=False),
+        sa.Column("claimed_until_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("target", name="pk_audit_cursors"),
     )
@@ -48,8 +50,9 @@ def upgrade() -> None:
         sa.Column("actor", ascii_text(320), nullable=False),
         sa.Column("action", ascii_text(64), nullable=False),
         sa.Column("resource", ascii_text(320), nullable=False),
-        sa.Column("digest", ascii_text(135), nullable=True),
+        sa.Column("digest", ascii_text(135), nullable=False),
         sa.Column("address", ascii_text(64), nullable=False),
+        sa.Column("outcome", ascii_text(16), nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("hash", ascii_text(64), nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_audit_records"),
@@ -59,6 +62,14 @@ def upgrade() -> None:
     op.create_index("ix_audit_records_address", "audit_records", ["address", "seq"], unique=False)
     op.create_index("ix_audit_records_at_ms", "audit_records", ["at_ms", "seq"], unique=False)
     op.create_index("ix_audit_records_digest", "audit_records", ["digest", "seq"], unique=False)
+    op.create_index(
+        "ix_audit_records_outcome",
+        "audit_records",
+        ["outcome", "seq"],
+        unique=False,
+        sqlite_where=sa.text("outcome <> 'done'"),
+        postgresql_where=sa.text("outcome <> 'done'"),
+    )
     op.create_index("ix_audit_records_resource", "audit_records", ["resource", "seq"], unique=False)
     op.create_table(
         "audit_segments",

@@ -1,0 +1,163 @@
+"""`entrepot audit …`: on the registry's database itself, and, to verify, on nothing but files."""
+
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from entrepot import settings as settings_module
+from entrepot.audit import chain, export, forward, heads, segments
+from entrepot.audit import verify as verification
+from entrepot.audit.hashing import time_text
+from entrepot.audit.query import Filter
+from entrepot.audit.signing import key_id, load_public, public_pem
+from entrepot.cli import direct
+from entrepot.cli.options import JSON, ConfigFile, Data
+from entrepot.cli.tables import show
+from entrepot.clock import system_clock
+from entrepot.database.database import Database
+from entrepot.errors import Invalid
+from entrepot.identity.keys import load_or_make
+
+app = typer.Typer(help="The audit log: export it, and verify what was exported.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """Of an export."""
+
+    JSONL = "jsonl"
+    CEF = "cef"
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Exports or archived segments, oldest first.")],
+    key: Annotated[Path, typer.Option("--key", metavar="PEM", help="What `entrepot audit public-key` printed.")],
+    json: JSON = False,
+) -> None:
+    """Verify exported files, offline: nothing but the files and the public key is read."""
+    public = load_public(key.read_bytes())
+    whole = True
+    rows: list[tuple[object, ...]] = []
+    for path, report in verification.verify_files(files, public):
+        whole = whole and report.whole
+        rows += [(str(path), problem.line, problem.kind, problem.message) for problem in report.problems]
+        if json:
+            continue
+        if report.whole:
+            hidden = f", {report.hidden} of them hidden" if report.hidden else ""
+            total = report.records + report.hidden
+            typer.echo(
+                f"{path}: whole, {total} records ({report.first} to {report.last}){hidden}, "
+                f"{report.heads} signed heads, exported {report.closed_at}"
+            )
+        else:
+            for problem in report.problems:
+                typer.echo(f"{path}:{problem.line}: {problem.message}")
+            if report.problems_count > len(report.problems):
+                typer.echo(f"{path}: and {report.problems_count - len(report.problems)} more problems")
+    if json:
+        show(("file", "line", "kind", "message"), rows, json=True)
+    if not whole:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_command(
+    data: Data = None,
+    config: ConfigFile = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before: 2026-11-25T10:00Z.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time.")] = None,
+    actor: Annotated[str, typer.Option("--actor", help="Only what this user did, as in local:alice.")] = "",
+    action: Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")] = "",
+    resource: Annotated[str, typer.Option("--resource", help="Only this, as in repository:team/app.")] = "",
+    below: Annotated[str, typer.Option("--below", help="Only what is below this namespace.")] = "",
+    digest: Annotated[str, typer.Option("--digest", help="Only what has this digest.")] = "",
+    address: Annotated[str, typer.Option("--address", help="Only what came from this address.")] = "",
+    outcome: Annotated[str, typer.Option("--outcome", help="done, refused or failed.")] = "",
+    format_: Annotated[Format, typer.Option("--format", help="Only jsonl can be verified.")] = Format.JSONL,
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here.")] = None,
+) -> None:
+    """Write what the database holds to the standard output. What the filter leaves out is hidden, not missing."""
+    settings = settings_module.load(config, overrides={"data": data})
+    wanted = Filter(
+        actor=actor,
+        action=action,
+        resource=resource,
+        below=below.strip("/"),
+        digest=digest,
+        address=address,
+        outcome=outcome,
+        from_ms=_time(from_),
+        to_ms=_time(to),
+    )
+    keys = load_or_make(settings.data / "keys")
+
+    async def write(database: Database, file: BinaryIO) -> None:
+        if format_ is Format.CEF:
+            release = version("entrepot")
+            async for records in export.records(database, wanted):
+                file.write("".join(export.cef_line(found, release) + "\n" for found in records).encode())
+            return
+        async for lines in export.lines(database, keys.audit, wanted, system_clock):
+            file.write(lines)
+
+    if output is None:
+        direct.work(settings, lambda database: write(database, sys.stdout.buffer))
+        sys.stdout.buffer.flush()
+        return
+    with output.open("wb") as file:
+        direct.work(settings, lambda database: write(database, file))
+
+
+@app.command("public-key")
+def public_key(data: Data = None, config: ConfigFile = None) -> None:
+    """Print the key that verifies exports, as PEM. Keep a copy where the registry's operators cannot change it."""
+    settings = settings_module.load(config, overrides={"data": data})
+    typer.echo(public_pem(load_or_make(settings.data / "keys").audit.public_key()), nl=False)
+
+
+@app.command()
+def status(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
+    """Show how far the log is sealed, signed, archived and forwarded."""
+    settings = settings_module.load(config, overrides={"data": data})
+    keys = load_or_make(settings.data / "keys")
+
+    async def collect(database: Database) -> list[tuple[str, object]]:
+        seq, hash_ = await database.read(chain.end)
+        signed = await database.read(heads.last)
+        archived = await database.read(segments.listing)
+        rows: list[tuple[str, object]] = [
+            ("records sealed", seq),
+            ("hash of the last", hash_),
+            ("records pending", "yes" if await database.read(chain.is_pending) else "no"),
+            ("signed up to", signed.seq if signed is not None else 0),
+            ("signed at", time_text(signed.signed_at_ms) if signed is not None else None),
+            ("key", key_id(keys.audit.public_key())),
+            ("archived up to", archived[-1].last_seq if archived else 0),
+            ("removed up to", max((segment.last_seq for segment in archived if segment.removed), default=0)),
+        ]
+        for cursor in await database.read(forward.cursors):
+            rows.append((f"forwarded to {cursor.target} up to", cursor.seq))
+            if cursor.error:
+                rows.append((f"{cursor.target} fails", cursor.error))
+        return rows
+
+    show(("audit log", "value"), direct.work(settings, collect), json=json)
+
+
+def _time(text: str | None) -> int | None:
+    """A time without a zone is UTC. Raises Invalid."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"{text!r} is no time: write it as 2026-11-25T10:00:00Z or 2026-11-25") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
