@@ -1,17 +1,14 @@
 """The token service, both forms (distribution, "Token Authentication Specification" and "OAuth2 Token")."""
 
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
 
 from entrepot.actions import sign_in, workload
 from entrepot.actions.sign_in import IssuedToken
 from entrepot.errors import Invalid
+from entrepot.http.forms import read_fields
 from entrepot.http.messages import Request, Response, json_response
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import Principal
-
-FORM_BYTES_MAX = 64 * 1024
-FORM_FIELDS_MAX = 64
 
 
 async def get(request: Request) -> Response:
@@ -25,11 +22,7 @@ async def get(request: Request) -> Response:
 
 async def post(request: Request) -> Response:
     """The OAuth2 form: grant_type=password, or refresh_token."""
-    text = (await request.body(FORM_BYTES_MAX)).decode("utf-8", "replace")
-    try:
-        form = parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
-    except ValueError:
-        raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
+    form = await read_fields(request)
     fields = {name: values[0] for name, values in form.items()}
     grant_type = fields.get("grant_type", "")
     if grant_type == "password":

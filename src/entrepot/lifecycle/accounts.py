@@ -40,7 +40,8 @@ async def refresh(database: Database, directory: PasswordProvider, now_ms: int) 
                 log.warning("users of %s cannot be refreshed: %s", directory.name, error.message)
                 return lost
             for user, known in zip(some, found, strict=True):
-                await database.write(_refresh_row, directory.name, user, known, now_ms)
+                keep = database.write if known is None else database.write_soon
+                await keep(_refresh_row, directory.name, user, known, now_ms)
                 lost += known is None
     return lost
 

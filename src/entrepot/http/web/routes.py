@@ -5,12 +5,14 @@ import re
 from entrepot.access.permissions import Permission
 from entrepot.http.messages import Request
 from entrepot.http.routing import Route
-from entrepot.http.web import sign_in
+from entrepot.http.web import home, sign_in
 
 PREFIX = "/auth/"
 _PROVIDER = re.compile(r"/auth/([a-z0-9][a-z0-9-]{0,31})(/.+)")
 
 ROUTES = (
+    Route(("GET", "HEAD"), "/", home.home, Permission.PUBLIC),
+    Route(("POST",), "/auth/login", home.sign_in, Permission.PUBLIC),
     Route(("POST",), "/auth/logout", sign_in.logout, Permission.PUBLIC),
     Route(("GET",), "/auth/{provider}/login", sign_in.login, Permission.PUBLIC),
     Route(("GET",), "/auth/{provider}/callback", sign_in.callback, Permission.PUBLIC),

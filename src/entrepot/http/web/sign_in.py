@@ -1,20 +1,17 @@
 """Signing in by an OpenID provider: in the browser, on another device, and out again."""
 
 import re
-from urllib.parse import parse_qs
 
 from entrepot.actions import single_sign_on
 from entrepot.actions.single_sign_on import Answer
-from entrepot.errors import Invalid
 from entrepot.http import cookies
 from entrepot.http.authorize import base_url
+from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response, json_response
 from entrepot.http.web import return_to
 from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, TokenInvalid
 from entrepot.identity.oidc import Waiting
 
-FORM_BYTES_MAX = 64 * 1024
-FORM_FIELDS_MAX = 64
 COOKIE_PATH = "/auth/"
 COOKIE_NAME_CHARACTERS = 8
 _NO_STORE = (b"cache-control", b"no-store")
@@ -66,7 +63,7 @@ async def logout(request: Request) -> Response:
 
 async def backchannel_logout(request: Request) -> Response:
     """The provider says that a session is over (OpenID Connect Back-Channel Logout 1.0, section 2.5)."""
-    token = (await _form(request)).get("logout_token", "")
+    token = (await read_form(request)).get("logout_token", "")
     try:
         await single_sign_on.log_out_by_provider(request.app, request.reference, token, request.origin)
     except TokenInvalid as error:
@@ -91,7 +88,7 @@ async def device(request: Request) -> Response:
 
 async def device_token(request: Request) -> Response:
     """Whether that login is finished: a session, or why there is none yet (RFC 8628, section 3.5)."""
-    secret = (await _form(request)).get("device_code", "")
+    secret = (await read_form(request)).get("device_code", "")
     try:
         answer = await single_sign_on.poll_device(request.app, request.reference, secret, request.origin)
     except LoginUnknown as error:
@@ -106,16 +103,6 @@ async def device_token(request: Request) -> Response:
 
 def _device_error(code: str, message: str) -> Response:
     return json_response(400, {"error": code, "error_description": message}, [_NO_STORE])
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The first of each field. Raises Invalid, TooLarge."""
-    text = (await request.body(FORM_BYTES_MAX)).decode("utf-8", "replace")
-    try:
-        fields = parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
-    except ValueError:
-        raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
-    return {name: values[0] for name, values in fields.items()}
 
 
 def _cookie_of(state: str) -> str:

@@ -1,0 +1,23 @@
+"""Forms that browsers and clients post."""
+
+from urllib.parse import parse_qs
+
+from entrepot.errors import Invalid
+from entrepot.http.messages import Request
+
+FORM_BYTES_MAX = 64 * 1024
+FORM_FIELDS_MAX = 64
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The first of each field. Raises Invalid, TooLarge."""
+    return {name: values[0] for name, values in (await read_fields(request)).items()}
+
+
+async def read_fields(request: Request) -> dict[str, list[str]]:
+    """All of each field. Raises Invalid, TooLarge."""
+    text = (await request.body(FORM_BYTES_MAX)).decode("utf-8", "replace")
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
