@@ -133,10 +133,6 @@ class Issuers:
             raise ProviderUnknown("there is no provider of this name that issues tokens")
         return self._issuers[provider]
 
-    def named(self, url: str) -> tuple[str, ...]:
-        """The providers whose tokens name this issuer: there may be several, for different audiences."""
-        return tuple(name for name, issuer in self._issuers.items() if issuer.url == url)
-
 
 def parse_metadata(text: str | bytes, issuer: str) -> Metadata:
     """Raises ProviderUnavailable for a document that is none, or that is another issuer's.
