@@ -39,7 +39,7 @@ class PasswordProvider(Protocol):
         ...
 
     async def find(self, subject: str) -> ExternalUser | None:
-        """The user as the provider knows it now; None when it is gone, disabled, locked or expired.
+        """The user as the provider knows it now; None when it is gone, disabled or expired.
 
         Raises ProviderUnavailable.
         """

@@ -93,7 +93,7 @@ class LDAPDirectory:
         return await self._in_thread(self._servers.ask, lambda server: work(server, account, password))
 
     async def find(self, subject: str) -> ExternalUser | None:
-        """The user as the directory knows it now; None when it is gone, disabled, locked or expired.
+        """The user as the directory knows it now; None when it is gone, disabled or expired.
 
         Raises ProviderUnavailable, also without `bind_dn`: then only users who sign in can be asked about.
         """

@@ -93,8 +93,6 @@ def account_problem(entry: Entry, now: datetime) -> str | None:
     """Why the account may not be used, as far as its entry says."""
     if (entry.number("userAccountControl") or 0) & UAC_DISABLED or entry.text("nsAccountLock").upper() == "TRUE":
         return DISABLED
-    if (entry.number("msDS-User-Account-Control-Computed") or 0) & UAC_LOCKED:
-        return LOCKED
     if entry.text("pwdAccountLockedTime") == LOCKED_FOR_GOOD:
         return LOCKED
     ticks = entry.number("accountExpires")
@@ -109,7 +107,12 @@ def account_problem(entry: Entry, now: datetime) -> str | None:
 
 
 def password_problem(entry: Entry) -> str | None:
-    """Why the password has to be changed first, as far as the entry says."""
+    """Why the password is not taken now, as far as the entry says: it has to be changed first, or was guessed at.
+
+    The latter ends by itself, and is no reason to take away what the user has already: anybody can guess.
+    """
+    if (entry.number("msDS-User-Account-Control-Computed") or 0) & UAC_LOCKED:
+        return LOCKED
     if (entry.number("msDS-User-Account-Control-Computed") or 0) & UAC_PASSWORD_EXPIRED:
         never_set = entry.number("pwdLastSet") == 0
         return PASSWORD_MUST_CHANGE if never_set else PASSWORD_EXPIRED

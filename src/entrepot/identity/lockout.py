@@ -27,7 +27,7 @@ _INSERT = dialect.insert_or_ignore(login_failures, "key")
 
 def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
     """What is counted for such a try, and how many more failures each has free than a user."""
-    name = name[:255]
+    name = folded(name)
     counted = {f"user:{name}@{address}": 1, f"address:{address}": ADDRESS_FACTOR}
     if not administrator:
         counted[f"user:{name}"] = ADDRESS_FACTOR
@@ -60,7 +60,12 @@ def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None
 
 def succeeded(connection: Connection, name: str, address: str) -> None:
     """Forget this user's failures from here; the address's own count stays."""
-    connection.execute(delete(login_failures).where(login_failures.c.key == f"user:{name[:255]}@{address}"))
+    connection.execute(delete(login_failures).where(login_failures.c.key == f"user:{folded(name)}@{address}"))
+
+
+def folded(name: str) -> str:
+    """One text for what directories take as one name: `alice`, `ALICE`, `DOMAIN\\alice`, `alice@domain`."""
+    return name.rpartition("\\")[2].partition("@")[0].casefold()[:255]
 
 
 def expire(connection: Connection, now_ms: int) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from entrepot.identity.bearer import ALGORITHM, AUDIENCE, ISSUER, issue, verify
 from entrepot.identity.errors import TokenInvalid
-from entrepot.principal import SCOPES_MAX, Principal, Scope
+from entrepot.principal import SCOPES_MAX, Credential, Principal, Scope
 
 KEY = Ed25519PrivateKey.generate()
 LIFETIME_SECONDS = 3600
@@ -92,7 +92,9 @@ def test_token_of_another_registry_is_refused() -> None:
 
 
 def test_token_made_by_hand_is_verified() -> None:
-    assert verify(KEY, jwt.encode(claims(), KEY, ALGORITHM)).principal == Principal("local", "admin", ())
+    assert verify(KEY, jwt.encode(claims(), KEY, ALGORITHM)).principal == Principal(
+        "local", "admin", (), Credential("password")
+    )
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "provider", "nbf", "exp", "jti", "access"])

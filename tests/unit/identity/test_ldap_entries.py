@@ -60,7 +60,7 @@ def test_name_of_several_is_the_one_of_the_entry() -> None:
     [
         ("userAccountControl", "514", "disabled"),
         ("userAccountControl", "512", None),
-        ("msDS-User-Account-Control-Computed", "16", "locked"),
+        ("msDS-User-Account-Control-Computed", "16", None),
         ("msDS-User-Account-Control-Computed", "0", None),
         ("accountExpires", PAST, "account has expired"),
         ("accountExpires", FUTURE, None),
@@ -90,6 +90,7 @@ def test_account_that_may_not_be_used_is_told(attribute: str, value: str, proble
         ({"pwdLastSet": PAST}, None),
         ({"pwdLastSet": PAST, "msDS-User-Account-Control-Computed": str(0x800000)}, "has expired"),
         ({"pwdLastSet": "0", "msDS-User-Account-Control-Computed": str(0x800000)}, "must be changed"),
+        ({"msDS-User-Account-Control-Computed": "16"}, "locked"),
         ({}, None),
     ],
 )

@@ -1,7 +1,7 @@
 """The one page there is: who is signed in, and how to sign in and out."""
 
 from html import escape
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from entrepot.actions import password_session
 from entrepot.errors import Denied, EntrepotError
@@ -27,10 +27,6 @@ button, .button { display: block; width: 100%; box-sizing: border-box; margin: .
 _HEADERS: Headers = [
     (b"content-type", b"text/html; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
@@ -83,4 +79,14 @@ def _page(request: Request, status: int, content: str) -> Response:
 <html lang="en"><head><meta charset="utf-8"><title>Entrepot</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body><main><h1>Entrepot</h1>{content}</main></body></html>""".encode()
-    return Response(status, [*_HEADERS, (b"content-length", b"%d" % len(body))], body)
+    policy = (b"content-security-policy", _policy(request).encode())
+    return Response(status, [*_HEADERS, policy, (b"content-length", b"%d" % len(body))], body)
+
+
+def _policy(request: Request) -> str:
+    """No scripts, nothing from elsewhere. Signing out goes on to a provider, which browsers ask about, too."""
+    issuers = [provider.issuer for provider in request.app.settings.providers if isinstance(provider, OIDCProvider)]
+    targets = " ".join(["'self'", *sorted({"{0.scheme}://{0.netloc}".format(urlsplit(issuer)) for issuer in issuers})])
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
+    )
