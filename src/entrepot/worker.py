@@ -43,7 +43,13 @@ async def _expire_accounts(app: App) -> int:
 
 
 async def _refresh_users(app: App) -> int:
-    return sum([await accounts.refresh(app.database, directory, app.clock()) for directory in app.directories])
+    return sum(
+        [
+            await accounts.refresh(app.database, directory, app.clock())
+            for directory in app.directories
+            if directory.can_find
+        ]
+    )
 
 
 async def _prune_changes(app: App) -> int:

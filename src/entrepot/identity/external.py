@@ -30,6 +30,11 @@ class PasswordProvider(Protocol):
         """How old what is known of a user may get before `find` is asked again."""
         ...
 
+    @property
+    def can_find(self) -> bool:
+        """Whether users can be asked about while they do not sign in."""
+        ...
+
     async def authenticate(self, name: str, password: str) -> ExternalUser | None:
         """The user with this name and password; None when the provider knows no such name.
 

@@ -92,6 +92,10 @@ class LDAPDirectory:
         work = self._by_service if self._settings.bind_dn else self._by_user
         return await self._in_thread(self._servers.ask, lambda server: work(server, account, password))
 
+    @property
+    def can_find(self) -> bool:
+        return bool(self._settings.bind_dn)
+
     async def find(self, subject: str) -> ExternalUser | None:
         """The user as the directory knows it now; None when it is gone, disabled or expired.
 
