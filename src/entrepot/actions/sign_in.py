@@ -310,10 +310,11 @@ async def _limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
 async def _note_use(app: App, token: Token, origin: Origin) -> None:
     now_ms = app.clock()
     await app.database.write_soon(tokens.used, token.id, origin.address, now_ms)
+    stamp = app.cache.stamp()
     known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token.id)
     if known is not None:
         noted = replace(token, used_at_ms=now_ms)
-        app.cache.put(app.cache.stamp(), tokens.TOPIC, token.id, (noted, known[1]), 1200)
+        app.cache.put(stamp, tokens.TOPIC, token.id, (noted, known[1]), 1200)
 
 
 async def _note_failure(
