@@ -14,7 +14,8 @@ REPOSITORY = "hostile/held"
 @pytest.fixture(scope="package")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server with two workers, so that no test passes because one process remembers."""
-    with Entrepot(tmp_path_factory.mktemp("hostile")) as server:
+    wrong_passwords = {"ENTREPOT_LOGIN_FAILURES_FREE": "1000000"}
+    with Entrepot(tmp_path_factory.mktemp("hostile"), environment=wrong_passwords) as server:
         yield Target(server)
     server.remove_data()
 

@@ -136,6 +136,7 @@ def _claims(**changes: Any) -> dict[str, Any]:
         "aud": "entrepot",
         "sub": "admin",
         "provider": "local",
+        "credential": {"kind": "password", "id": ""},
         "iat": now,
         "nbf": now - 5,
         "exp": now + 300,
@@ -353,8 +354,12 @@ def test_token_is_not_traded_for_another(target: Target, image: Image) -> None:
 def test_token_asked_for_offline_is_short_lived_all_the_same(target: Target) -> None:
     answer = _token(target, "offline_token=true&account=root&client_id=x&service=elsewhere&access_type=offline")
     assert answer.status == 200
-    assert "refresh_token" not in answer.json
     assert answer.json["expires_in"] <= 3600
+    # What lives longer opens nothing by itself.
+    refresh = answer.json["refresh_token"]
+    assert_refused(target.ask("GET", "/v2/", authorization=f"Bearer {refresh}"), 401, "UNAUTHORIZED")
+    basic = f"Basic {base64.b64encode(f'admin:{refresh}'.encode()).decode()}"
+    assert_refused(target.ask("GET", "/v2/", authorization=basic), 401, "UNAUTHORIZED")
 
 
 @pytest.mark.parametrize(
@@ -366,7 +371,7 @@ def test_token_asked_for_offline_is_short_lived_all_the_same(target: Target) -> 
         (b"{}", 400),
         (b'{"grant_type": "password"}', 400),
         (b"grant_type=", 400),
-        (b"grant_type=refresh_token&refresh_token=x", 400),
+        (b"grant_type=refresh_token&refresh_token=x", 401),
         (b"grant_type=authorization_code&code=x", 400),
         (b"grant_type=" + b"a" * 50_000, 400),
         (b"grant_type=%ff%00", 400),
@@ -403,7 +408,14 @@ def test_form_with_the_password_gets_no_more_than_asked(target: Target) -> None:
     answer = target.ask("POST", "/token", body=urlencode(form).encode(), authorization=None)
     assert answer.status == 200
     assert answer.json["scope"] == "repository:hostile/held:pull"
-    assert "refresh_token" not in answer.json
+    again = {
+        "grant_type": "refresh_token",
+        "refresh_token": answer.json["refresh_token"],
+        "scope": "registry:catalog:*",
+    }
+    traded = target.ask("POST", "/token", body=urlencode(again).encode(), authorization=None)
+    assert traded.status == 200
+    assert traded.json["scope"] == "registry:catalog:*"
 
 
 @pytest.mark.parametrize("value", ["\r\nX-Evil: 1", "<script>", "\x00", "\ud7ff", "a" * 20_000, "[]", "{{7*7}}"])
