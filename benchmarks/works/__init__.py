@@ -1,5 +1,6 @@
 """The works the registries are compared in."""
 
+from benchmarks.works.audit import AuditPages
 from benchmarks.works.capacity import MemoryOfDownloads, MemoryOfUploads, StartWithManyManifests
 from benchmarks.works.large import Pull, Push
 from benchmarks.works.reads import BlobReads, ManifestReads
@@ -15,6 +16,7 @@ ALL_WORKS: tuple[type[Work], ...] = (
     ImagePush,
     TagPut,
     TagPages,
+    AuditPages,
     StartWithManyManifests,
     MemoryOfUploads,
     MemoryOfDownloads,

@@ -28,6 +28,8 @@ class Scale:
     many_tags: int = 100_000
     few_tags: int = 1_000
     manifests: int = 1_000_000
+    audit_records: int = 10_000_000
+    audit_pages: int = 100
     uploads: int = 200
     upload_bytes: int = GIB
     uploads_total_bytes: int = 8 * GIB
@@ -47,6 +49,8 @@ QUICK = Scale(
     pages_seconds=1.0,
     many_tags=5_000,
     manifests=100_000,
+    audit_records=1_000_000,
+    audit_pages=40,
     uploads_total_bytes=2 * GIB,
     uploads_seconds=10.0,
     downloads_seconds=5.0,

@@ -18,7 +18,7 @@ from entrepot.database.open import open_database
 from entrepot.migrations import schema
 from entrepot.outbound.client import Outbound
 from entrepot.settings import AuditSettings, DatabaseSettings
-from tests.conformance.database.audit_records import leave, record, stored
+from tests.conformance.database.audit_records import content, leave, record, stored
 from tests.conformance.database.waiting import until
 from tests.peers.certificate import Certificate, self_signed
 from tests.peers.collector import Collector
@@ -289,10 +289,11 @@ async def test_rsyslog_gets_every_record_over_tls(
     priority, time, host, application, message_id, message = rsyslog.parsed()[0]
     assert (priority, host, application, message_id) == ("110", socket.gethostname(), "entrepot", "manifest:push")
     assert time == record(1)["time"]
-    assert json.loads(message.removeprefix(MARK))["record"] == record(1)
+    assert json.loads(message.removeprefix(MARK))["record"] == json.loads(found[0].record)
     last = rsyslog.parsed()[-1]
     assert (last[0], last[4]) == ("108", "login:password")
-    assert json.loads(last[5].removeprefix(MARK))["record"] == refused
+    assert json.loads(last[5].removeprefix(MARK))["record"] == json.loads(found[-1].record)
+    assert content(found[-1]) == refused
     assert await cursor(database) == (count + 1, "")
 
 

@@ -1,6 +1,7 @@
 """Puts pending records into the chain. See `audit/hashing.py` for what the chain is."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from os import urandom
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ SEAL_RECORDS_MAX = 500
 BATCHES_MAX = 200
 """Transactions in one go, so that records that come faster than they are sealed do not keep the caller for good."""
 CHAIN_ID = 1
+SALT_BYTES = 12
 
 _START = insert_or_ignore(audit_chain, "id")
 _END = select(audit_chain.c.seq, audit_chain.c.hash).where(audit_chain.c.id == CHAIN_ID)
@@ -69,7 +71,7 @@ def seal(connection: Connection, limit: int) -> int:
     ).all()
     if not taken:
         return 0
-    rows = _chained(*previous, (text for _, text in sorted(taken, key=lambda row: row.id)))
+    rows = _chained(*previous, [text for _, text in sorted(taken, key=lambda row: row.id)])
     # Past SQLAlchemy, which takes as long to arrange a row's values as SQLite to insert it.
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     marks = ", ".join(mark for _ in _COLUMNS)
@@ -88,12 +90,15 @@ def _lock(connection: Connection) -> tuple[int, str]:
     return row.seq, row.hash
 
 
-def _chained(seq: int, previous: str, texts: Iterable[str]) -> list[tuple[Any, ...]]:
-    """Rows as COLUMNS has them."""
+def _chained(seq: int, previous: str, texts: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Rows as _COLUMNS has them. Each record is given a salt: an export may hide it and show its hash, by which nobody
+    shall be able to try what it may have been."""
     rows = []
-    for text in texts:
+    salts = urandom(SALT_BYTES * len(texts)).hex()
+    for position, text in enumerate(texts):
         seq += 1
         record, at_ms = _parsed(text)
+        record["salt"] = salts[position * 2 * SALT_BYTES : (position + 1) * 2 * SALT_BYTES]
         stored = canonical(record)
         previous = link(previous, hash_of(stored), seq)
         searched = [_searched(record.get(name), characters_max) for name, characters_max in _SEARCHED]

@@ -1,6 +1,6 @@
 """How records become a chain. Pure, so that a file can be verified without a database.
 
-    text        the record as canonical JSON: keys sorted, no spaces, UTF-8
+    text        the record, with a random `salt`, as canonical JSON: keys sorted, no spaces, UTF-8
     record_hash SHA-256 of the text
     hash        SHA-256 of: the previous record's hash, the record_hash, the seq in decimal digits, one after another
 

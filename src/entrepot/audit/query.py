@@ -12,8 +12,9 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, fun
 
 from entrepot.audit.tables import audit_records
 
-SCANNED_MAX = 5000
+SCANNED_MAX = 2000
 """Records that one page looks at."""
+NUMBERS_AT_ONCE = 200
 CLOCKS_APART_MS = 5 * 60 * 1000
 """How far the clocks of replicas may be apart. Records are in the order in which they were sealed, not quite in that of
 their times: a range of time is looked for with so much on either side."""
@@ -96,7 +97,7 @@ def find(connection: Connection, wanted: Filter, after: int | None, limit: int) 
     first, last = bounds(connection, wanted)
     if after is not None:
         last = min(last, after - 1)
-    if wanted.below and not (wanted.digest or wanted.resource):
+    if wanted.below and not (wanted.digest or wanted.resource or wanted.address or wanted.actor):
         few = _few_below(connection, wanted.below, first, last)
         if few is not None:
             return _page_of(connection, wanted, few, limit)
@@ -200,9 +201,8 @@ def _few_below(connection: Connection, namespace: str, first: int, last: int) ->
 def _page_of(connection: Connection, wanted: Filter, numbers: Sequence[int], limit: int) -> Page:
     """The first of these that are as wanted."""
     found: list[Row[Any]] = []
-    step = max(limit, 100)
-    for start in range(0, len(numbers), step):
-        some = numbers[start : start + step]
+    for start in range(0, len(numbers), NUMBERS_AT_ONCE):
+        some = numbers[start : start + NUMBERS_AT_ONCE]
         chosen = (
             select(_records.seq, _records.hash, _records.record)
             .where(_records.seq.in_(some), wanted.conditions())

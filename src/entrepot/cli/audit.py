@@ -23,6 +23,8 @@ from entrepot.database.database import Database
 from entrepot.errors import Invalid
 from entrepot.identity.keys import load_or_make
 
+HASH_CHARACTERS_SHOWN = 16
+
 app = typer.Typer(help="The audit log: export it, and verify what was exported.", no_args_is_help=True)
 
 
@@ -51,9 +53,10 @@ def verify(
         if report.whole:
             hidden = f", {report.hidden} of them hidden" if report.hidden else ""
             total = report.records + report.hidden
+            numbers = f" ({report.first} to {report.last})" if total else ""
             typer.echo(
-                f"{path}: whole, {total} records ({report.first} to {report.last}){hidden}, "
-                f"{report.heads} signed heads, exported {report.closed_at}"
+                f"{path}: whole, {total} records{numbers}{hidden}, signed heads: {report.heads}, "
+                f"exported {report.closed_at}"
             )
         else:
             for problem in report.problems:
@@ -133,7 +136,8 @@ def status(data: Data = None, config: ConfigFile = None, json: JSON = False) -> 
         archived = await database.read(segments.listing)
         rows: list[tuple[str, object]] = [
             ("records sealed", seq),
-            ("hash of the last", hash_),
+            # A row of the table has no room for all of it.
+            ("hash of the last", hash_ if json else f"{hash_[:HASH_CHARACTERS_SHOWN]}…"),
             ("records pending", "yes" if await database.read(chain.is_pending) else "no"),
             ("signed up to", signed.seq if signed is not None else 0),
             ("signed at", time_text(signed.signed_at_ms) if signed is not None else None),

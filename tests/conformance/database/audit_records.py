@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, insert, select
 
+from entrepot.audit.chain import SALT_BYTES
 from entrepot.audit.hashing import time_text
 from entrepot.audit.query import Found
 from entrepot.audit.tables import audit_pending, audit_records
@@ -34,3 +35,10 @@ def leave(connection: Connection, records: Iterable[dict[str, Any] | str]) -> No
 def stored(connection: Connection) -> list[Found]:
     rows = connection.execute(select(audit_records).order_by(audit_records.c.seq))
     return [Found(row.seq, row.hash, row.record) for row in rows]
+
+
+def content(found: Found) -> dict[str, Any]:
+    """The record as it was left."""
+    read: dict[str, Any] = orjson.loads(found.record)
+    assert len(read.pop("salt")) == 2 * SALT_BYTES
+    return read

@@ -14,7 +14,7 @@ from entrepot.audit.signing import is_signed
 from entrepot.audit.tables import audit_records
 from entrepot.database.database import Database
 from entrepot.database.errors import DatabaseUnavailable
-from tests.conformance.database.audit_records import leave, record, stored
+from tests.conformance.database.audit_records import content, leave, record, stored
 from tests.conformance.database.conftest import POSTGRESQL
 from tests.conformance.database.content import NOW_MS
 from tests.unit.audit.chains import KEY
@@ -40,7 +40,7 @@ async def test_records_are_sealed_in_the_order_in_which_they_were_left(database:
     assert await database.write(chain.seal, 30) == 0
     found = await database.read(stored)
     assert_chained(found, 6)
-    assert [orjson.loads(each.record) for each in found] == [record(number) for number in range(6)]
+    assert [content(each) for each in found] == [record(number) for number in range(6)]
     assert await database.read(chain.end) == (6, found[-1].hash)
     assert not await database.read(chain.is_pending)
 
@@ -62,7 +62,16 @@ async def test_what_was_hashed_is_stored_and_canonical(database: Database) -> No
     await chain.seal_all(database)
 
     (found,) = await database.read(stored)
-    assert found.record == '{"a":1,"b":"ü","time":"2026-11-25T10:00:00.123Z"}'
+    salt = orjson.loads(found.record)["salt"]
+    assert found.record == f'{{"a":1,"b":"ü","salt":"{salt}","time":"2026-11-25T10:00:00.123Z"}}'
+
+
+async def test_records_that_are_alike_have_different_hashes(database: Database) -> None:
+    """Or whoever sees the hash of a hidden record could try what it may have been."""
+    await database.write(leave, [record(1)] * 50)
+    await chain.seal_all(database)
+
+    assert len({hash_of(each.record.encode()) for each in await database.read(stored)}) == 50
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,7 @@ async def test_text_that_is_no_record_does_not_stop_the_chain(database: Database
     assert await chain.seal_all(database) == 3
     found = await database.read(stored)
     assert_chained(found, 3)
-    assert orjson.loads(found[1].record)["detail"] == {"text": text}
+    assert content(found[1])["detail"] == {"text": text}
 
 
 async def test_long_and_odd_values_do_not_stop_the_chain(database: Database) -> None:
@@ -86,7 +95,7 @@ async def test_long_and_odd_values_do_not_stop_the_chain(database: Database) -> 
 
     assert await chain.seal_all(database) == 1
     (found,) = await database.read(stored)
-    assert orjson.loads(found.record) == odd
+    assert content(found) == odd
 
 
 async def test_records_sealed_by_many_at_once_are_one_chain(database: Database, other: Database) -> None:
@@ -122,7 +131,7 @@ async def test_record_of_a_slow_transaction_is_sealed_after_it(database: Databas
     assert await other.write(chain.seal, 10) == 1
     found = await other.read(stored)
     assert_chained(found, 2)
-    assert [orjson.loads(each.record) for each in found] == [record(2), record(1)]
+    assert [content(each) for each in found] == [record(2), record(1)]
 
 
 async def test_seal_that_fails_leaves_everything_pending(database: Database) -> None:

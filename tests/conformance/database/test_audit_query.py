@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
 import pytest
 from sqlalchemy import Connection, text
 
 from entrepot.audit import chain, query
 from entrepot.audit.query import CLOCKS_APART_MS, SCANNED_MAX, Filter
 from entrepot.database.database import Database
-from tests.conformance.database.audit_records import leave, record
+from tests.conformance.database.audit_records import content, leave, record
 from tests.conformance.database.conftest import POSTGRESQL, SQLITE
 from tests.conformance.database.content import NOW_MS
 
@@ -87,7 +86,7 @@ async def test_record_is_found_whole(database: Database) -> None:
     await seal(database, RECORDS)
     (found,) = (await database.read(query.find, Filter(address="2001:db8::1"), None, 10)).records
 
-    assert orjson.loads(found.record) == RECORDS[3]
+    assert content(found) == RECORDS[3]
     assert len(found.hash) == 64
 
 
