@@ -37,6 +37,21 @@ async def change(app: App, principal: Principal, origin: Origin, act: Act, run: 
     return await app.database.write(both)
 
 
+async def change_as(
+    app: App, principal: Principal, origin: Origin, run: Callable[[Connection], tuple[T, Act | None]]
+) -> T:
+    """As `change`, for what is known only once it is done; an act that is None changed nothing, and is not recorded."""
+    owner, now_ms = await accounts.owner_key(app, principal), app.clock()
+
+    def both(connection: Connection) -> T:
+        result, act = run(connection)
+        if act is not None:
+            record.write(connection, record.compose(now_ms, principal, origin, act, owner=owner))
+        return result
+
+    return await app.database.write(both)
+
+
 async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:
     await keep(app, principal, origin, Act(action, resource, outcome=REFUSED, reason=reason))
 
