@@ -40,6 +40,8 @@ BEARER_TOPIC = "bearer"
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 _LIMIT_BYTES = 200
+_STORED = frozenset({"token", "robot", "refresh"})
+"""Kinds of credentials whose id is a stored token's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,10 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     user = await accounts.find(app, principal)
     if user is None:
         raise TokenInvalid("the bearer token's user is not there any more")
+    if user.created_at_ms // 1000 > known.issued_at:
+        raise TokenInvalid("the bearer token is for a former user of this name")
     _require_usable(user)
-    if principal.credential.id:
+    if principal.credential.kind in _STORED:
         # A bearer token reaches no further than the stored token it was got with, and ends with it.
         return replace(principal, limits=await _limits_of(app, principal.credential.id))
     return principal
@@ -212,7 +216,7 @@ def _record_issue(connection: Connection, app: App, principal: Principal, act: b
     now_ms = app.clock()
     expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
     # A refresh token reaches as far as what it was got with, and goes when that goes.
-    parent = principal.credential.id
+    parent = principal.credential.id if principal.credential.kind in _STORED else ""
     if parent:
         source = tokens.find(connection, parent)
         if source is not None and source.expires_at_ms is not None:
@@ -301,8 +305,8 @@ def _provision_row(connection: Connection, provider: str, known: ExternalUser, n
 async def _find_token(app: App, token_id: str) -> tuple[Token | None, User | None]:
     known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token_id)
     if known is not None:
-        current = await accounts.find(app, Principal(known[1].provider, known[1].name))
-        return known[0], current
+        # By number: its name may have become another user's.
+        return known[0], await accounts.by_id(app, known[1].id)
     stamp = app.cache.stamp()
     found = await app.database.look_up(_token_and_user, token_id)
     if found is None:

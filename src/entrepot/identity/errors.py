@@ -69,3 +69,7 @@ class LastAdministrator(Conflict):
 
 class ProviderDecides(Conflict):
     """What is asked for is for the user's or the group's provider to do."""
+
+
+class TrustRuleUnknown(NotFound):
+    pass

@@ -174,6 +174,22 @@ def require_administrator_left(connection: Connection, before: set[int]) -> None
         )
 
 
+def check_local_name(name: str) -> None:
+    """Raises Invalid for a name that could be taken for another one by who reads it, or for a path or a robot's."""
+    shown = name.isprintable() and not any(character.isspace() for character in name)
+    plain = shown and unicodedata.is_normalized("NFC", name) and not {"/", ":"} & set(name)
+    if not plain or not 0 < len(name) <= NAME_CHARACTERS_MAX or name.startswith(ROBOT_PREFIX):
+        raise Invalid(
+            f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space and nothing "
+            f"invisible, and does not begin with {ROBOT_PREFIX}"
+        )
+
+
+def has_links(connection: Connection, user: User) -> bool:
+    """Whether other logins are linked to this user."""
+    return connection.execute(select(users.c.id).where(users.c.linked_to == user.id).limit(1)).first() is not None
+
+
 def add(
     connection: Connection,
     provider: str,
@@ -191,10 +207,8 @@ def add(
     """Raises NameTaken, and Invalid for a name that cannot be one."""
     if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
         raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
-    if provider == LOCAL and not _is_plain(name):
-        raise Invalid(
-            f"a local user's name has no slash, no space and nothing invisible, and does not begin with {ROBOT_PREFIX}"
-        )
+    if provider == LOCAL:
+        check_local_name(name)
     values = {
         "provider": provider,
         "subject": subject or name,
@@ -287,12 +301,6 @@ def stale(connection: Connection, provider: str, before_ms: int, limit: int) -> 
     """Users whose provider was last asked about them before that time, the longest ago first."""
     rows = connection.execute(_STALE, {"provider": provider, "before_ms": before_ms, "limit": limit})
     return [User(**row) for row in rows.mappings()]
-
-
-def _is_plain(name: str) -> bool:
-    """Whether it cannot be taken for another name by who reads it, nor for a path or a robot by a program."""
-    shown = name.isprintable() and not any(character.isspace() for character in name)
-    return shown and unicodedata.is_normalized("NFC", name) and "/" not in name and not name.startswith(ROBOT_PREFIX)
 
 
 def _free_name(connection: Connection, provider: str, name: str) -> None:

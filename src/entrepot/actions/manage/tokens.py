@@ -1,6 +1,7 @@
 """Making, revoking and rotating the tokens of users and robots."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -42,7 +43,7 @@ async def create(app: App, principal: Principal, origin: Origin, user: User, wan
     does not stay for longer than it.
     """
 
-    def run(connection: Connection) -> tuple[tuple[Token, str], Act]:
+    def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
         now_ms = app.clock()
         made_with = None if owner.is_robot else _made_with(connection, principal, now_ms)
@@ -56,7 +57,7 @@ async def create(app: App, principal: Principal, origin: Origin, user: User, wan
             now_ms=now_ms,
             parent_id=None if made_with is None else made_with.id,
         )
-        return (token, text), _act("token:create", owner, token)
+        return (token, text), [_act("token:create", owner, token)]
 
     return await acts.change_as(app, principal, origin, run)
 
@@ -64,10 +65,10 @@ async def create(app: App, principal: Principal, origin: Origin, user: User, wan
 async def revoke(app: App, principal: Principal, origin: Origin, user: User, token_id: str) -> None:
     """Raises TokenUnknown."""
 
-    def run(connection: Connection) -> tuple[None, Act]:
+    def run(connection: Connection) -> tuple[None, list[Act]]:
         token = tokens.require(connection, user.id, token_id)
         tokens.remove(connection, token)
-        return None, _act("token:revoke", user, token)
+        return None, [_act("token:revoke", user, token)]
 
     await acts.change_as(app, principal, origin, run)
 
@@ -75,9 +76,9 @@ async def revoke(app: App, principal: Principal, origin: Origin, user: User, tok
 async def rotate(
     app: App, principal: Principal, origin: Origin, user: User, token_id: str, overlap_seconds: int
 ) -> tuple[Token, str]:
-    """A token in the place of this one, that lives as long as it did. Raises TokenUnknown, UserUnknown, Denied, Invalid."""
+    """A token in the place of this one, for as long as that was. Raises TokenUnknown, UserUnknown, Denied, Invalid."""
 
-    def run(connection: Connection) -> tuple[tuple[Token, str], Act]:
+    def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
         now_ms = app.clock()
         old = tokens.require(connection, owner.id, token_id)
@@ -99,7 +100,7 @@ async def rotate(
             now_ms=now_ms,
         )
         act = _act("token:rotate", owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
-        return (token, text), act
+        return (token, text), [act]
 
     return await acts.change_as(app, principal, origin, run)
 
@@ -118,7 +119,7 @@ def _current(connection: Connection, user: User) -> User:
 
 def _made_with(connection: Connection, principal: Principal, now_ms: int) -> Token | None:
     """The token that the caller uses, None for other credentials. Raises TokenInvalid when it was just revoked."""
-    if not principal.credential.id:
+    if principal.credential.kind != "token":
         return None
     token = tokens.find(connection, principal.credential.id)
     if token is None or token.expired(now_ms):
@@ -140,6 +141,6 @@ def _act(action: str, user: User, token: Token, **detail: object) -> Act:
         "name": token.name,
         "kind": token.kind,
         "limits": limits,
-        "expires_at_ms": token.expires_at_ms,
+        "expires_at": None if token.expires_at_ms is None else datetime.fromtimestamp(token.expires_at_ms // 1000, UTC),
     }
     return Act(action, f"user:{user.key}", detail={**known, **detail})
