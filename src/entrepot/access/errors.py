@@ -25,3 +25,7 @@ class GrantInvalid(Invalid):
 
 class ConditionInvalid(Invalid):
     pass
+
+
+class LimitInvalid(Invalid):
+    """What a token is to be limited to cannot be."""

@@ -53,6 +53,17 @@ class Place:
             return path == self.path
         return regular_expression(self.path).fullmatch(path) is not None
 
+    def includes(self, other: "Place") -> bool:
+        """Whether all that is in the other place is in this one. For two patterns: only when they are the same."""
+        if self.kind == REGISTRY or self == other:
+            return True
+        if self.kind == NAMESPACE:
+            if other.kind == PATTERN:
+                # All that it matches begins like this.
+                return other.path.startswith(self.path + "/")
+            return other.kind != REGISTRY and self.covers(other.path)
+        return self.kind == PATTERN and other.kind == REPOSITORY and self.covers(other.path)
+
     def __str__(self) -> str:
         return "the whole registry" if self.kind == REGISTRY else f"{self.kind} {self.path}"
 

@@ -3,8 +3,9 @@
 `allows` decides, `visible` says the same as a filter for lists, `explain` says why: they read the same grants.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -92,6 +93,17 @@ class Rights:
             permission in right.role.permissions and right.in_force(context) for right in self._at(permission, path)
         )
 
+    def include(self, permission: Permission, place: Place, context: Context) -> bool:
+        """Whether some grant has the permission for everything in the place."""
+        wanted = place if permission in PLACED else Place(REGISTRY, "")
+        return any(
+            permission in right.role.permissions and right.place.includes(wanted) and right.in_force(context)
+            for right in self._all()
+        )
+
+    def __iter__(self) -> Iterator[Right]:
+        return self._all()
+
     def visible(self, permission: Permission, context: Context) -> Visible:
         """Where `allows` says yes, as a filter."""
         found = [
@@ -164,6 +176,15 @@ def load(connection: Connection, user_id: int | None, groups: Mapping[int, str])
         rows += _OF_ANYBODY.all(connection, subject_kind=SIGNED_IN)
         rows += _OF_USER.all(connection, user_id=user_id)
         rows += _of_groups(connection, list(groups))
+    return _compiled(rows, known, groups)
+
+
+def of_group(connection: Connection, group_id: int) -> Rights:
+    """What the group's members have by it alone."""
+    return _compiled(_of_groups(connection, [group_id]), roles.everything(connection), {})
+
+
+def _compiled(rows: Iterable[tuple[Any, ...]], known: Mapping[str, Role], groups: Mapping[int, str]) -> Rights:
     rights = []
     for grant_id, role, subject_kind, group_id, kind, path, condition, expires_at_ms in rows:
         if role in known:

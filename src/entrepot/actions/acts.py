@@ -1,6 +1,6 @@
 """Puts acts into the audit log: in the transaction of the change, by themselves, or, for pulls, soon after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -32,6 +32,21 @@ async def change(app: App, principal: Principal, origin: Origin, act: Act, run: 
     def both(connection: Connection) -> T:
         result = run(connection)
         record.write(connection, composed)
+        return result
+
+    return await app.database.write(both)
+
+
+async def change_as(
+    app: App, principal: Principal, origin: Origin, run: Callable[[Connection], tuple[T, Iterable[Act]]]
+) -> T:
+    """As `change`, for acts that are known only once they are done: `run` answers them, none where nothing changed."""
+    owner, now_ms = await accounts.owner_key(app, principal), app.clock()
+
+    def both(connection: Connection) -> T:
+        result, done = run(connection)
+        for act in done:
+            record.write(connection, record.compose(now_ms, principal, origin, act, owner=owner))
         return result
 
     return await app.database.write(both)

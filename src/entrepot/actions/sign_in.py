@@ -22,6 +22,7 @@ from entrepot.identity.errors import (
     AccountDisabled,
     CredentialsInvalid,
     LoginDelayed,
+    PasswordWrong,
     ProviderUnavailable,
     TokenInvalid,
 )
@@ -33,13 +34,14 @@ from entrepot.oci.errors import NameInvalid
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import SCOPES_MAX, Credential, Limit, Origin, Principal, Scope
 
+ROBOT_PREFIX = users.ROBOT_PREFIX
 BEARER_TOPIC = "bearer"
 """Verified signatures depend on nothing that changes: nobody announces this topic."""
-ROBOT_PREFIX = "robot+"
-"""What a robot's name starts with where it is given as a user name."""
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 _LIMIT_BYTES = 200
+_STORED = frozenset({"token", "robot", "refresh"})
+"""Kinds of credentials whose id is a stored token's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,20 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
     return principal
 
 
+async def confirm_password(app: App, user: User, password: str, origin: Origin) -> None:
+    """Have a local user who is signed in already show that it is the one: only the password does, no token.
+
+    Raises PasswordWrong, LoginDelayed, TooManyLogins.
+    """
+    try:
+        await _check_password(app, user.name, password, origin)
+    except (Unauthenticated, LoginDelayed) as error:
+        await _note_failure(app, user.name, origin, error, action="password:confirm")
+        if isinstance(error, LoginDelayed):
+            raise
+        raise PasswordWrong("the current password is wrong") from None
+
+
 async def with_token(app: App, text: str, origin: Origin, name: str | None = None) -> Principal:
     """Who a stored token is for. `name`, when one is given beside it, has to be the owner's. Raises TokenInvalid."""
     token_id = tokens.parse_id(text)
@@ -90,7 +106,7 @@ async def with_token(app: App, text: str, origin: Origin, name: str | None = Non
         error = TokenInvalid("the token is not valid, or was revoked: make a new one")
         await _note_failure(app, name or "", origin, error, action="login:token")
         raise error
-    if token.expired(now_ms):
+    if await _ended(app, token):
         raise TokenInvalid(f"the token {token.name} has expired: make a new one")
     if name is not None and name not in _login_names(user):
         raise TokenInvalid("the token belongs to another user: sign in with that user's name")
@@ -119,8 +135,10 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     user = await accounts.find(app, principal)
     if user is None:
         raise TokenInvalid("the bearer token's user is not there any more")
+    if user.created_at_ms // 1000 > known.issued_at:
+        raise TokenInvalid("the bearer token is for a former user of this name")
     _require_usable(user)
-    if principal.credential.id:
+    if principal.credential.kind in _STORED:
         # A bearer token reaches no further than the stored token it was got with, and ends with it.
         return replace(principal, limits=await _limits_of(app, principal.credential.id))
     return principal
@@ -178,8 +196,8 @@ async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
     token_id = tokens.parse_id(text)
     token, user = await _find_token(app, token_id) if token_id is not None else (None, None)
     now_ms = app.clock()
-    wrong = token is None or token.kind != tokens.REFRESH or not tokens.matches(token, text) or token.expired(now_ms)
-    if token is None or user is None or wrong:
+    wrong = token is None or token.kind != tokens.REFRESH or not tokens.matches(token, text)
+    if token is None or user is None or wrong or await _ended(app, token):
         raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
     _require_usable(user)
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
@@ -198,7 +216,7 @@ def _record_issue(connection: Connection, app: App, principal: Principal, act: b
     now_ms = app.clock()
     expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
     # A refresh token reaches as far as what it was got with, and goes when that goes.
-    parent = principal.credential.id
+    parent = principal.credential.id if principal.credential.kind in _STORED else ""
     if parent:
         source = tokens.find(connection, parent)
         if source is not None and source.expires_at_ms is not None:
@@ -247,9 +265,12 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
 async def _own_user(app: App, user: User, password: str, *, right: bool) -> User:
     if not right:
         raise _wrong()
+    # The account that it is linked to is looked at later.
+    _require_usable(user)
     if user.password_hash is not None and passwords.outdated(user.password_hash):
         renewed = await app.passwords.hash(password)
-        await app.database.write_soon(users.set_password, user.name, renewed)
+        # Not if the password was changed meanwhile.
+        await app.database.write_soon(users.set_password, user.name, renewed, instead_of=user.password_hash)
     return await app.database.read(users.account, user)
 
 
@@ -284,8 +305,8 @@ def _provision_row(connection: Connection, provider: str, known: ExternalUser, n
 async def _find_token(app: App, token_id: str) -> tuple[Token | None, User | None]:
     known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token_id)
     if known is not None:
-        current = await accounts.find(app, Principal(known[1].provider, known[1].name))
-        return known[0], current
+        # By number: its name may have become another user's.
+        return known[0], await accounts.by_id(app, known[1].id)
     stamp = app.cache.stamp()
     found = await app.database.look_up(_token_and_user, token_id)
     if found is None:
@@ -300,9 +321,22 @@ def _token_and_user(connection: Connection, token_id: str) -> tuple[Token, User]
     return None if token is None or user is None else (token, users.account(connection, user))
 
 
+async def _ended(app: App, token: Token) -> bool:
+    """Whether it has expired, or what it was got with has, or is not there any more."""
+    now_ms = app.clock()
+    while not token.expired(now_ms):
+        if token.parent_id is None:
+            return False
+        parent, _ = await _find_token(app, token.parent_id)
+        if parent is None:
+            return True
+        token = parent
+    return True
+
+
 async def _limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
     token, _ = await _find_token(app, token_id)
-    if token is None or token.expired(app.clock()):
+    if token is None or await _ended(app, token):
         raise TokenInvalid("the token that this bearer token was got with was revoked or has expired")
     return token.limits
 
@@ -310,10 +344,11 @@ async def _limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
 async def _note_use(app: App, token: Token, origin: Origin) -> None:
     now_ms = app.clock()
     await app.database.write_soon(tokens.used, token.id, origin.address, now_ms)
+    # Only what is still remembered: the token may have been revoked meanwhile.
     stamp = app.cache.stamp()
     known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token.id)
     if known is not None:
-        noted = replace(token, used_at_ms=now_ms)
+        noted = replace(known[0], used_at_ms=now_ms)
         app.cache.put(stamp, tokens.TOPIC, token.id, (noted, known[1]), 1200)
 
 

@@ -18,10 +18,11 @@ LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A verified token: for whom, and until when (seconds since the epoch)."""
+    """A verified token: for whom, until when, and from when (seconds since the epoch)."""
 
     principal: Principal
     expires_at: int
+    issued_at: int
 
 
 def issue(key: Ed25519PrivateKey, principal: Principal, scopes: tuple[Scope, ...], now: int, lifetime: int) -> str:
@@ -50,13 +51,13 @@ def verify(key: Ed25519PrivateKey, token: str) -> Bearer:
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
-            options={"require": ["exp", "nbf", "sub", "jti"]},
+            options={"require": ["exp", "iat", "nbf", "sub", "jti"]},
             leeway=LEEWAY_SECONDS,
         )
         scopes = tuple(_scope(entry) for entry in claims["access"][:SCOPES_MAX])
         credential = Credential(str(claims["credential"]["kind"]), str(claims["credential"]["id"]))
         principal = Principal(str(claims["provider"]), str(claims["sub"]), scopes, credential)
-        return Bearer(principal, int(claims["exp"]))
+        return Bearer(principal, int(claims["exp"]), int(claims["iat"]))
     except jwt.ExpiredSignatureError:
         raise TokenInvalid("the bearer token has expired: get a new one") from None
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):

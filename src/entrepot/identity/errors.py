@@ -1,6 +1,6 @@
 """What can be wrong with who asks."""
 
-from entrepot.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
+from entrepot.errors import Conflict, Denied, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
 
 
 class CredentialsInvalid(Unauthenticated):
@@ -57,3 +57,19 @@ class ProviderUnknown(NotFound):
 
 class LoginUnknown(Invalid):
     """The login that is to be finished was never started, is finished already, or took too long."""
+
+
+class PasswordWrong(Denied):
+    """Who is signed in already gave a wrong password to confirm something with."""
+
+
+class LastAdministrator(Conflict):
+    """Nobody could administer the registry any more."""
+
+
+class ProviderDecides(Conflict):
+    """What is asked for is for the user's or the group's provider to do."""
+
+
+class TrustRuleUnknown(NotFound):
+    pass

@@ -1,5 +1,6 @@
 """Groups: the registry's own, whose members are set here, and those of directories, whose members are set there."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
 from entrepot.identity.errors import GroupUnknown, NameTaken
 from entrepot.identity.tables import group_members, groups, users
-from entrepot.identity.users import User
+from entrepot.identity.users import LOCAL, User
 
 TOPIC = "access"
 """Who is in which group matters to nothing but access: what is remembered of that is announced under one topic."""
@@ -84,6 +85,8 @@ def add(connection: Connection, provider: str, name: str, description: str, now_
     """
     if not name.strip() or len(name) > 255 or any(ord(character) < 32 for character in name):
         raise Invalid("a group's name has 1 to 255 characters")
+    if provider == LOCAL and ("/" in name or not name.isprintable() or not unicodedata.is_normalized("NFC", name)):
+        raise Invalid("a local group's name has no slash and nothing invisible")
     values = {"provider": provider, "name": name, "description": description[:255], "created_at_ms": now_ms}
     row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
     if row is None:
@@ -113,16 +116,20 @@ def members(connection: Connection, group: Group, *, after: int, limit: int) -> 
     return [(row.id, row.provider, row.name) for row in rows]
 
 
-def add_member(connection: Connection, group: Group, user: User) -> None:
-    dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id})
+def add_member(connection: Connection, group: Group, user: User) -> bool:
+    """False when the user is a member already."""
+    added = dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id}).rowcount
     announce(connection, TOPIC)
+    return bool(added > 0)
 
 
-def remove_member(connection: Connection, group: Group, user: User) -> None:
-    connection.execute(
+def remove_member(connection: Connection, group: Group, user: User) -> bool:
+    """False when the user is no member."""
+    removed = connection.execute(
         delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user.id)
     )
     announce(connection, TOPIC)
+    return removed.rowcount > 0
 
 
 def set_of_user(connection: Connection, user: User, provider: str, names: Iterable[str], now_ms: int) -> bool:

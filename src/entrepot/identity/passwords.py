@@ -4,6 +4,7 @@ Hashes of htpasswd files (bcrypt) are taken, too, and replaced when their user s
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,19 @@ import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from entrepot.errors import Invalid
 from entrepot.identity.errors import PasswordTooWeak, TooManyLogins
+from entrepot.identity.tokens import PREFIX
 
 PASSWORD_CHARACTERS_MAX = 1024
 GENERATED_BYTES = 18
 DISTINCT_CHARACTERS_MIN = 5
 _BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2y$")
+_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
+BCRYPT_COST_MIN, BCRYPT_COST_MAX = 5, 14
+"""htpasswd itself makes 5; each more doubles the time of a check, 14 takes about a second."""
+_TAKEN_FOR_TOKENS = (PREFIX, "eyJ")
+"""What tokens begin with, the registry's own and JSON Web Tokens."""
 WAITING_MAX = 64
 """Checks of a worker that may wait; each keeps a processor busy for some 30 ms."""
 
@@ -44,6 +52,23 @@ def check_rules(name: str, password: str, characters_min: int) -> None:
         raise PasswordTooWeak(
             f"a password has {DISTINCT_CHARACTERS_MIN} different characters, and not the user's name in it"
         )
+    if password.startswith(_TAKEN_FOR_TOKENS):
+        raise PasswordTooWeak("a password that begins like a token would be taken for one: begin it in another way")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise PasswordTooWeak("a password is Unicode text, which this is not") from None
+
+
+def check_htpasswd_hash(password_hash: str) -> None:
+    """Raises Invalid for what is not a bcrypt hash of an htpasswd file that can be checked in reasonable time."""
+    if not is_bcrypt(password_hash):
+        raise Invalid("only bcrypt hashes are taken: make them by htpasswd -B")
+    match = _BCRYPT.fullmatch(password_hash)
+    if match is None:
+        raise Invalid("this is not a whole bcrypt hash")
+    if not BCRYPT_COST_MIN <= int(match.group(1)) <= BCRYPT_COST_MAX:
+        raise Invalid(f"the cost of a bcrypt hash is {BCRYPT_COST_MIN} to {BCRYPT_COST_MAX} here")
 
 
 def is_bcrypt(password_hash: str) -> bool:

@@ -14,7 +14,7 @@ import string
 import zlib
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
@@ -57,6 +57,8 @@ class Token:
     expires_at_ms: int | None
     used_at_ms: int | None
     used_address: str | None
+    parent_id: str | None = None
+    """The token that this one was got with, and goes with."""
 
     def expired(self, now_ms: int) -> bool:
         return self.expires_at_ms is not None and self.expires_at_ms <= now_ms
@@ -73,9 +75,17 @@ _COLUMNS = (
     tokens.c.expires_at_ms,
     tokens.c.used_at_ms,
     tokens.c.used_address,
+    tokens.c.parent_id,
 )
 _BY_ID = Statement(select(*_COLUMNS).where(tokens.c.id == bindparam("token_id")))
 _OF_USER = select(*_COLUMNS).where(tokens.c.user_id == bindparam("user_id")).order_by(tokens.c.id)
+_PAGE = (
+    select(*_COLUMNS)
+    .where(tokens.c.user_id == bindparam("user_id"), tokens.c.id > bindparam("after"))
+    .order_by(tokens.c.id)
+    .limit(bindparam("limit"))
+)
+_COUNT = select(func.count()).where(tokens.c.user_id == bindparam("user_id"), tokens.c.kind == bindparam("kind"))
 _EXPIRED = delete(tokens).where(tokens.c.expires_at_ms < bindparam("before_ms"))
 
 
@@ -103,18 +113,18 @@ def add(
     parent_id: str | None = None,
 ) -> tuple[Token, str]:
     """A new token, and its text, which is never to be had again. Raises Invalid."""
-    if not name.strip() or len(name) > NAME_CHARACTERS_MAX:
-        raise Invalid(f"a token's name has 1 to {NAME_CHARACTERS_MAX} characters")
+    if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise Invalid(f"a token's name has 1 to {NAME_CHARACTERS_MAX} characters that can be shown")
     if limits is not None and len(limits) > LIMITS_MAX:
         raise Invalid(f"a token has {LIMITS_MAX} limits at most")
     if expires_at_ms is not None and expires_at_ms <= now_ms:
         raise Invalid("the token would have expired already")
-    if kind != REFRESH and len(of_user(connection, user.id, kind)) >= TOKENS_OF_USER_MAX:
+    if kind != REFRESH and _count(connection, user.id, kind) >= TOKENS_OF_USER_MAX:
         raise Invalid(f"{user.name} has {TOKENS_OF_USER_MAX} tokens: revoke some")
     token_id = _random(_ID_CHARACTERS)
     text = _PREFIXES[kind] + token_id + _random(_SECRET_CHARACTERS)
     text += _checksum(text)
-    token = Token(token_id, kind, user.id, name, _hash(text), limits, now_ms, expires_at_ms, None, None)
+    token = Token(token_id, kind, user.id, name, _hash(text), limits, now_ms, expires_at_ms, None, None, parent_id)
     values = {
         "id": token.id,
         "kind": kind,
@@ -146,6 +156,12 @@ def of_user(connection: Connection, user_id: int, kind: str | None = None) -> li
     return [token for token in found if kind is None or token.kind == kind]
 
 
+def page(connection: Connection, user_id: int, *, after: str, limit: int) -> list[Token]:
+    """Tokens of all kinds, in the order of their ids, after one."""
+    rows = connection.execute(_PAGE, {"user_id": user_id, "after": after, "limit": limit})
+    return [_token(tuple(row)) for row in rows]
+
+
 def require(connection: Connection, user_id: int, token_id: str) -> Token:
     """A token of this user. Raises TokenUnknown."""
     token = find(connection, token_id)
@@ -154,13 +170,46 @@ def require(connection: Connection, user_id: int, token_id: str) -> Token:
     return token
 
 
+def rotate(
+    connection: Connection, user: User, token: Token, *, overlap_ms: int, expires_at_ms: int | None, now_ms: int
+) -> tuple[Token, str]:
+    """A token in the place of this one, which ends when the overlap is over. Raises Invalid.
+
+    Tokens that were made with the old one stay and go with the new one from now on; refresh tokens go with the old one.
+    """
+    made_with_it = (tokens.c.parent_id == token.id) & (tokens.c.kind != REFRESH)
+    children = list(connection.execute(select(tokens.c.id).where(made_with_it)).scalars())
+    connection.execute(update(tokens).where(made_with_it).values(parent_id=None))
+    if overlap_ms > 0:
+        expire_at(connection, token, now_ms + overlap_ms)
+    else:
+        remove(connection, token)
+    replacement, text = add(
+        connection,
+        token.kind,
+        user,
+        token.name,
+        limits=token.limits,
+        expires_at_ms=expires_at_ms,
+        now_ms=now_ms,
+        parent_id=token.parent_id,
+    )
+    if children:
+        connection.execute(update(tokens).where(tokens.c.id.in_(children)).values(parent_id=replacement.id))
+        announce(connection, TOPIC)
+    return replacement, text
+
+
 def remove(connection: Connection, token: Token) -> None:
+    """Revoke it, and with it the tokens that were got with it."""
     connection.execute(delete(tokens).where(tokens.c.id == token.id))
     announce(connection, TOPIC)
 
 
-def remove_of_user(connection: Connection, user_id: int, kind: str) -> None:
-    connection.execute(delete(tokens).where(tokens.c.user_id == user_id, tokens.c.kind == kind))
+def remove_of_user(connection: Connection, user_id: int, kind: str | None = None) -> None:
+    """Revoke all of the user's tokens, or those of one kind."""
+    statement = delete(tokens).where(tokens.c.user_id == user_id)
+    connection.execute(statement if kind is None else statement.where(tokens.c.kind == kind))
     announce(connection, TOPIC)
 
 
@@ -184,8 +233,12 @@ def expire(connection: Connection, before_ms: int) -> int:
     return connection.execute(_EXPIRED, {"before_ms": before_ms}).rowcount
 
 
+def _count(connection: Connection, user_id: int, kind: str) -> int:
+    return connection.execute(_COUNT, {"user_id": user_id, "kind": kind}).scalar_one()
+
+
 def _token(row: tuple[object, ...] | RowMapping) -> Token:
-    token_id, kind, user_id, name, secret_hash, scopes, created, expires, used_at, used_address = row
+    token_id, kind, user_id, name, secret_hash, scopes, created, expires, used_at, used_address, parent_id = row
     limits = None if scopes is None else tuple(_limit(entry) for entry in json.loads(str(scopes)))
     return Token(  # type: ignore[call-overload, no-any-return, unused-ignore]
         str(token_id),
@@ -198,6 +251,7 @@ def _token(row: tuple[object, ...] | RowMapping) -> Token:
         expires,  # type: ignore[arg-type]
         used_at,  # type: ignore[arg-type]
         used_address,  # type: ignore[arg-type]
+        parent_id,  # type: ignore[arg-type]
     )
 
 

@@ -4,7 +4,8 @@ A user of a directory gets a row at the first login; a robot is a user of the pr
 another one: whoever signs in as the first is the second.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
@@ -13,7 +14,7 @@ from entrepot.database import dialect
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
-from entrepot.identity.errors import NameTaken, UserUnknown
+from entrepot.identity.errors import LastAdministrator, NameTaken, UserUnknown
 from entrepot.identity.external import ExternalUser
 from entrepot.identity.tables import users
 
@@ -25,6 +26,8 @@ ADMINISTRATOR = "admin"
 TOPIC = "users"
 """What caches about users are announced under."""
 NAME_CHARACTERS_MAX = 255
+ROBOT_PREFIX = "robot+"
+"""What a robot's name starts with where it is given as a user name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,22 @@ _BY_SUBJECT = Statement(
     select(*_COLUMNS).where(users.c.provider == bindparam("provider"), users.c.subject == bindparam("subject"))
 )
 _BY_ID = Statement(select(*_COLUMNS).where(users.c.id == bindparam("user_id")))
+_IDS_IN_QUERY_MAX = 500
 _ANY_ADMINISTRATOR = select(users.c.id).where(users.c.administrator).limit(1)
+_USABLE_ADMINISTRATORS = (
+    select(users.c.id)
+    .where(
+        users.c.provider == LOCAL,
+        users.c.administrator,
+        users.c.disabled.is_(False),
+        users.c.gone.is_(False),
+        users.c.linked_to.is_(None),
+        users.c.password_hash.is_not(None),
+    )
+    .order_by(users.c.id)
+    # SQLite has no such thing, and one transaction at a time.
+    .with_for_update()
+)
 _INSERT = dialect.insert_or_ignore(users, "provider", "name", returning=_COLUMNS)
 _STALE = (
     select(*_COLUMNS)
@@ -107,8 +125,24 @@ def account(connection: Connection, user: User) -> User:
     return user if user.linked_to is None else (get(connection, user.linked_to) or user)
 
 
-def page(connection: Connection, *, provider: str | None, after: int, limit: int, text: str = "") -> list[User]:
-    """Users in the order they came, after one: of one provider (robots only by naming theirs), by a text in a name."""
+def names(connection: Connection, user_ids: Iterable[int]) -> dict[int, str]:
+    """Ids to `provider:name`."""
+    wanted = sorted(set(user_ids))
+    found: dict[int, str] = {}
+    for start in range(0, len(wanted), _IDS_IN_QUERY_MAX):
+        some = wanted[start : start + _IDS_IN_QUERY_MAX]
+        rows = connection.execute(select(users.c.id, users.c.provider, users.c.name).where(users.c.id.in_(some)))
+        found |= {row.id: f"{row.provider}:{row.name}" for row in rows}
+    return found
+
+
+def page(
+    connection: Connection, *, provider: str | None, after: int, limit: int, text: str = "", below: str = ""
+) -> list[User]:
+    """Users in the order they came, after one.
+
+    Of one provider (robots only by naming theirs), with a text in a name, with a name below a path.
+    """
     statement = select(*_COLUMNS).where(users.c.id > after).order_by(users.c.id).limit(limit)
     if provider is None:
         statement = statement.where(users.c.provider != ROBOT)
@@ -118,11 +152,42 @@ def page(connection: Connection, *, provider: str | None, after: int, limit: int
         statement = statement.where(
             users.c.name.contains(text, autoescape=True) | users.c.display_name.contains(text, autoescape=True)
         )
+    if below:
+        statement = statement.where((users.c.name > f"{below}/") & (users.c.name < f"{below}0"))
     return [User(**row) for row in connection.execute(statement).mappings()]
 
 
 def has_administrator(connection: Connection) -> bool:
     return connection.execute(_ANY_ADMINISTRATOR).first() is not None
+
+
+def lock_administrators(connection: Connection) -> set[int]:
+    """The local administrators who can sign in; until the transaction ends, nobody else changes who they are."""
+    return set(connection.execute(_USABLE_ADMINISTRATORS).scalars())
+
+
+def require_administrator_left(connection: Connection, before: set[int]) -> None:
+    """Raises LastAdministrator when there were local administrators who can sign in (`before`), and none is left."""
+    if before and not lock_administrators(connection):
+        raise LastAdministrator(
+            "nobody could administer this registry any more: make another local user with a password an administrator"
+        )
+
+
+def check_local_name(name: str) -> None:
+    """Raises Invalid for a name that could be taken for another one by who reads it, or for a path or a robot's."""
+    shown = name.isprintable() and not any(character.isspace() for character in name)
+    plain = shown and unicodedata.is_normalized("NFC", name) and not {"/", ":"} & set(name)
+    if not plain or not 0 < len(name) <= NAME_CHARACTERS_MAX or name.startswith(ROBOT_PREFIX):
+        raise Invalid(
+            f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space and nothing "
+            f"invisible, and does not begin with {ROBOT_PREFIX}"
+        )
+
+
+def has_links(connection: Connection, user: User) -> bool:
+    """Whether other logins are linked to this user."""
+    return connection.execute(select(users.c.id).where(users.c.linked_to == user.id).limit(1)).first() is not None
 
 
 def add(
@@ -142,6 +207,8 @@ def add(
     """Raises NameTaken, and Invalid for a name that cannot be one."""
     if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
         raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
+    if provider == LOCAL:
+        check_local_name(name)
     values = {
         "provider": provider,
         "subject": subject or name,
@@ -183,11 +250,12 @@ def change(connection: Connection, user: User, **values: object) -> User:
     return changed
 
 
-def set_password(connection: Connection, name: str, password_hash: str) -> bool:
-    """Replace a local user's password; False when there is no such user."""
-    changed = connection.execute(
-        update(users).where(users.c.provider == LOCAL, users.c.name == name).values(password_hash=password_hash)
-    )
+def set_password(connection: Connection, name: str, password_hash: str, *, instead_of: str | None = None) -> bool:
+    """Replace a local user's password; False when there is no such user, or none that has the hash `instead_of`."""
+    statement = update(users).where(users.c.provider == LOCAL, users.c.name == name)
+    if instead_of is not None:
+        statement = statement.where(users.c.password_hash == instead_of)
+    changed = connection.execute(statement.values(password_hash=password_hash))
     announce(connection, TOPIC)
     return changed.rowcount > 0
 

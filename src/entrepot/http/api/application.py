@@ -14,7 +14,7 @@ from starlette.responses import Response as StarletteResponse
 from entrepot.access.permissions import Permission
 from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavailable
 from entrepot.http import authorize
-from entrepot.http.api import problems, roles
+from entrepot.http.api import account, groups, problems, providers, robots, roles, users
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
@@ -24,7 +24,14 @@ from entrepot.http.reception import Message, Receive
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 1024 * 1024
 log = logging.getLogger(__name__)
-ROUTES: tuple[ApiRoute, ...] = (*roles.ROUTES,)
+ROUTES: tuple[ApiRoute, ...] = (
+    *account.ROUTES,
+    *users.ROUTES,
+    *groups.ROUTES,
+    *robots.ROUTES,
+    *providers.ROUTES,
+    *roles.ROUTES,
+)
 
 
 class API:
@@ -94,6 +101,7 @@ def build() -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         exception_handlers={
             EntrepotError: _on_error,

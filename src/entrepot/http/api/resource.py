@@ -59,7 +59,9 @@ def current(request: StarletteRequest) -> Request:
 Caller = Annotated[Request, Depends(current)]
 """The request, with its `app`, `principal` and `origin`."""
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
-After = Annotated[str, Query(max_length=400, description="Where the page before ended: its `next`.")]
+After = Annotated[
+    str, Query(max_length=400, pattern=r"^[^\x00]*$", description="Where the page before ended: its `next`.")
+]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change only if the resource still has this entity tag.")
 ]

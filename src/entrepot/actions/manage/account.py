@@ -1,0 +1,67 @@
+"""What somebody who is signed in learns and changes about the own account."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from entrepot.access.conditions import Context
+from entrepot.actions import accounts, acts, sign_in
+from entrepot.actions.manage.users import end_logins
+from entrepot.app import App
+from entrepot.audit.record import Act
+from entrepot.errors import Conflict
+from entrepot.identity import groups, passwords, users
+from entrepot.identity.errors import PasswordTooWeak, ProviderDecides, TokenInvalid
+from entrepot.identity.users import LOCAL, User
+from entrepot.principal import Origin, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`roles` are those for the whole registry, now."""
+
+    user: User
+    owner: str | None
+    groups: list[str]
+    roles: list[str]
+
+
+async def read(app: App, principal: Principal, origin: Origin) -> Account:
+    """Raises TokenInvalid when the user was removed just now."""
+    user = await _user(app, principal)
+    rights = await accounts.rights_of(app, user)
+    of_user = await app.database.read(groups.of_user, user.id)
+    owner = await accounts.owner_key(app, principal)
+    roles = rights.roles_at(None, Context(principal, origin, app.clock()))
+    return Account(user, owner, sorted(of_user.values()), roles)
+
+
+async def change_password(app: App, principal: Principal, origin: Origin, current: str, new: str) -> None:
+    """Ends all sessions and refresh tokens; personal tokens are revoked by themselves.
+
+    Raises PasswordWrong, PasswordTooWeak, LoginDelayed, ProviderDecides.
+    """
+    user = await _user(app, principal)
+    if user.provider != LOCAL or user.password_hash is None:
+        raise ProviderDecides(f"this registry keeps no password of {user.key}")
+    await sign_in.confirm_password(app, user, current, origin)
+    passwords.check_rules(user.name, new, app.settings.login.password_characters_min)
+    if new == current:
+        raise PasswordTooWeak("the new password is the current one")
+    password_hash = await app.passwords.hash(new)
+
+    def run(connection: Connection) -> None:
+        now = users.get(connection, user.id)
+        if now is None or not (now.password_hash == user.password_hash or passwords.outdated(user.password_hash or "")):
+            raise Conflict("the password was changed meanwhile: sign in again")
+        end_logins(connection, users.change(connection, now, password_hash=password_hash), app.clock())
+
+    act = Act("password:change", f"user:{user.key}", detail={"by": "the user"})
+    await acts.change(app, principal, origin, act, run)
+
+
+async def _user(app: App, principal: Principal) -> User:
+    user = await accounts.find(app, principal)
+    if user is None:
+        raise TokenInvalid("the user is not there any more")
+    return user

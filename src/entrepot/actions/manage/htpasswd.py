@@ -1,0 +1,118 @@
+"""Taking over the users of an htpasswd file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from entrepot.actions import acts
+from entrepot.actions.manage.users import end_logins, require_may_set_password
+from entrepot.app import App
+from entrepot.audit.record import Act
+from entrepot.errors import Denied, Invalid, TooLarge
+from entrepot.identity import passwords, users
+from entrepot.identity.users import LOCAL, User
+from entrepot.principal import Origin, Principal
+
+LINES_MAX = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`line` is counted from 1."""
+
+    line: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    line: int
+    name: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Names of users, and lines that were refused."""
+
+    created: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def parse(text: str) -> tuple[list[Entry], list[Refused]]:
+    """The entries of the file, and the lines that cannot be taken. Raises TooLarge. Pure."""
+    lines = text.splitlines()
+    if len(lines) > LINES_MAX:
+        raise TooLarge(f"a file has {LINES_MAX} lines at most: import it in parts")
+    entries: dict[str, Entry] = {}
+    refused = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, colon, password_hash = line.strip().partition(":")
+        try:
+            if not colon or not name:
+                raise Invalid("a line is a name, a colon and a bcrypt hash")
+            if name in entries:
+                raise Invalid("the name was there already")
+            users.check_local_name(name)
+            passwords.check_htpasswd_hash(password_hash)
+        except Invalid as error:
+            refused.append(Refused(number, name[: users.NAME_CHARACTERS_MAX], error.message))
+            continue
+        entries[name] = Entry(number, name, password_hash)
+    return list(entries.values()), refused
+
+
+async def import_users(app: App, principal: Principal, origin: Origin, text: str, *, replace: bool) -> Imported:
+    """Make the users of the file; those that are there are kept, or get the file's passwords with `replace`."""
+    entries, refused = parse(text)
+    known = await app.database.read(_known, entries)
+    replaceable = {}
+    for entry in entries if replace else ():
+        user = known.get(entry.name)
+        if user is not None:
+            try:
+                await require_may_set_password(app, principal, origin, user)
+            except Denied as error:
+                refused.append(Refused(entry.line, entry.name, error.message))
+            else:
+                replaceable[entry.name] = user
+
+    def run(connection: Connection) -> tuple[Imported, list[Act]]:
+        imported, done = Imported(refused=list(refused)), []
+        for entry in entries:
+            act = _import(connection, entry, replaceable, imported, app.clock())
+            if act is not None:
+                done.append(act)
+        imported.refused.sort(key=lambda one: one.line)
+        return imported, done
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+def _known(connection: Connection, entries: list[Entry]) -> dict[str, User]:
+    found = (users.find(connection, LOCAL, entry.name) for entry in entries)
+    return {user.name: user for user in found if user is not None}
+
+
+def _import(
+    connection: Connection, entry: Entry, replaceable: Mapping[str, User], imported: Imported, now_ms: int
+) -> Act | None:
+    user, resource = users.find(connection, LOCAL, entry.name), f"user:{LOCAL}:{entry.name}"
+    if user is None:
+        users.add(connection, LOCAL, entry.name, password_hash=entry.password_hash, now_ms=now_ms)
+        imported.created.append(entry.name)
+        return Act("user:create", resource, detail={"from": "htpasswd"})
+    allowed = replaceable.get(entry.name)
+    if allowed is None or allowed.id != user.id or allowed.administrator != user.administrator:
+        imported.kept.append(entry.name)
+        return None
+    users.change(connection, user, password_hash=entry.password_hash)
+    end_logins(connection, user, now_ms)
+    imported.replaced.append(entry.name)
+    return Act("password:change", resource, detail={"from": "htpasswd"})

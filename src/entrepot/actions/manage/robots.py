@@ -1,0 +1,178 @@
+"""Making, changing and removing robots, and whom they trust.
+
+A robot is a user of the provider `robot`. Its name is a path: it belongs to the namespace above, whose owners manage
+it. What it may do is a matter of grants alone.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from entrepot.actions import accounts, acts
+from entrepot.actions.manage import standing
+from entrepot.actions.manage import users as manage_users
+from entrepot.actions.manage.users import Expect, View
+from entrepot.app import App
+from entrepot.audit.record import Act
+from entrepot.errors import Conflict, Denied, Invalid
+from entrepot.identity import tokens, users, workloads
+from entrepot.identity.errors import ProviderUnknown, TrustRuleUnknown, UserUnknown
+from entrepot.identity.users import ROBOT, User
+from entrepot.identity.workloads import TrustRule
+from entrepot.oci.name import is_repository_name
+from entrepot.principal import Origin, Principal
+from entrepot.settings import OIDCProvider
+
+RESERVED = frozenset({"tokens", "trust-rules"})
+"""What the API's paths have after a robot's name."""
+TRUST_RULES_MAX = 100
+
+
+def namespace_of(name: str) -> str | None:
+    """The namespace that the robot belongs to, None for the registry itself. Raises Invalid for no robot's name."""
+    if not is_repository_name(name) or RESERVED & set(name.split("/")[1:]):
+        raise Invalid(
+            "a robot's name is written like a repository's (team/ci), without tokens and trust-rules as parts of it"
+        )
+    return name.rpartition("/")[0] or None
+
+
+def require(connection: Connection, name: str) -> User:
+    """Raises UserUnknown."""
+    robot = users.find(connection, ROBOT, name)
+    if robot is None:
+        raise UserUnknown(f"there is no robot {name}")
+    return robot
+
+
+def get(connection: Connection, name: str) -> View:
+    """Raises UserUnknown."""
+    return manage_users.view(connection, require(connection, name))
+
+
+def page(connection: Connection, *, below: str, after: int, limit: int) -> list[View]:
+    return manage_users.views(connection, users.page(connection, provider=ROBOT, below=below, after=after, limit=limit))
+
+
+async def put(
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    name: str,
+    wanted: Mapping[str, object],
+    owner: str | None,
+    expect: Expect,
+) -> tuple[View, bool]:
+    """Make the robot, or change it; answers whether it is new. What is not wanted stays as it is.
+
+    Who makes it answers for it, unless somebody else is named; for what a robot makes, that robot's owner does.
+    Raises Invalid, UserUnknown.
+    """
+    namespace_of(name)
+    caller = await accounts.find(app, principal)
+    default_owner = None if caller is None else (caller.owner_id if caller.is_robot else caller.id)
+
+    def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
+        before = users.find(connection, ROBOT, name)
+        expect(None if before is None else manage_users.view(connection, before))
+        values = dict(wanted)
+        if owner is not None:
+            values["owner_id"] = _owner(connection, owner).id
+        if before is None:
+            made = users.add(connection, ROBOT, name, owner_id=default_owner, now_ms=app.clock())
+            made = users.change(connection, made, **values) if values else made
+            view = manage_users.view(connection, made)
+            return (view, True), [Act("robot:create", f"user:{made.key}", detail={"owner": view.owner})]
+        different = {field: value for field, value in values.items() if getattr(before, field) != value}
+        changed = users.change(connection, before, **different) if different else before
+        if different.get("disabled"):
+            manage_users.end_logins(connection, changed, app.clock())
+        view = manage_users.view(connection, changed)
+        return (view, False), _acts_of(view, different)
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+async def remove(app: App, principal: Principal, origin: Origin, name: str, expect: Expect) -> None:
+    """Take it away with its tokens, trust rules, memberships and grants. Raises UserUnknown."""
+
+    def run(connection: Connection) -> None:
+        robot = require(connection, name)
+        expect(manage_users.view(connection, robot))
+        for rule in workloads.of_robot(connection, robot.id):
+            workloads.remove(connection, robot.id, rule.id)
+        tokens.remove_of_user(connection, robot.id)
+        users.remove(connection, robot)
+
+    await acts.change(app, principal, origin, Act("robot:delete", f"user:{ROBOT}:{name}"), run)
+
+
+def require_unlimited(principal: Principal) -> None:
+    """A token that is made with a limited one could reach further than that. Raises Denied."""
+    if principal.limits is not None:
+        raise Denied("the token that you use is limited: make robots' tokens with credentials that are not")
+
+
+async def add_trust_rule(
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    name: str,
+    provider: str,
+    audience: str,
+    claims: Mapping[str, str],
+) -> TrustRule:
+    """Workloads with such claims become the robot. Raises UserUnknown, Denied, ProviderUnknown, TrustRuleInvalid."""
+    robot = await app.database.read(require, name)
+    await standing.require_no_less_than_user(app, principal, origin, robot, f"deciding who becomes {robot.key}")
+    if not any(known.name == provider and isinstance(known, OIDCProvider) for known in app.settings.providers):
+        raise ProviderUnknown("there is no OIDC provider of this name in the settings")
+
+    def run(connection: Connection) -> tuple[TrustRule, list[Act]]:
+        current = require(connection, name)
+        if current.id != robot.id:
+            raise Conflict("somebody else made this robot anew just now: look at it, and try again")
+        if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
+            raise Invalid(f"a robot has {TRUST_RULES_MAX} trust rules at most")
+        rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())
+        return rule, [_trust_act("trust:create", current, rule)]
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+async def remove_trust_rule(app: App, principal: Principal, origin: Origin, name: str, rule_id: int) -> None:
+    """Raises UserUnknown, TrustRuleUnknown."""
+
+    def run(connection: Connection) -> tuple[None, list[Act]]:
+        robot = require(connection, name)
+        rule = next((rule for rule in workloads.of_robot(connection, robot.id) if rule.id == rule_id), None)
+        if rule is None:
+            raise TrustRuleUnknown(f"the robot {name} has no trust rule {rule_id}")
+        workloads.remove(connection, robot.id, rule.id)
+        return None, [_trust_act("trust:delete", robot, rule)]
+
+    await acts.change_as(app, principal, origin, run)
+
+
+def _owner(connection: Connection, key: str) -> User:
+    owner = users.account(connection, users.require(connection, *manage_users.parse_key(key)))
+    if owner.is_robot:
+        raise Invalid("a robot's owner is somebody who can answer for it, no robot")
+    return owner
+
+
+def _acts_of(view: View, different: Mapping[str, object]) -> list[Act]:
+    resource, rest, done = f"user:{view.user.key}", set(different), []
+    if "disabled" in rest:
+        rest.remove("disabled")
+        done.append(Act("robot:disable" if view.user.disabled else "robot:enable", resource))
+    if rest:
+        names = {"display_name": "description", "owner_id": "owner"}
+        fields = sorted(names[field] for field in rest)
+        done.append(Act("robot:change", resource, detail={"fields": fields, "owner": view.owner}))
+    return done
+
+
+def _trust_act(action: str, robot: User, rule: TrustRule) -> Act:
+    detail = {"id": rule.id, "provider": rule.provider, "audience": rule.audience, "claims": dict(rule.claims)}
+    return Act(action, f"user:{robot.key}", detail=detail)

@@ -1,0 +1,146 @@
+"""Making, revoking and rotating the tokens of users and robots."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from entrepot.actions import accounts, acts
+from entrepot.app import App
+from entrepot.audit.record import Act
+from entrepot.errors import Denied
+from entrepot.identity import tokens, users
+from entrepot.identity.errors import TokenInvalid, UserUnknown
+from entrepot.identity.tokens import PERSONAL, REFRESH, ROBOT, Token
+from entrepot.identity.users import User
+from entrepot.principal import Limit, Origin, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A token that is to be made. `limits` is None for one that reaches as far as its owner."""
+
+    name: str
+    limits: tuple[Limit, ...] | None
+    expires_in_seconds: int | None
+
+
+async def own_account(app: App, principal: Principal) -> User:
+    """The account whose tokens the caller may make. Raises Denied for robots and workloads.
+
+    What a machine is let in with is revoked, and ends; with tokens that it makes itself it would come back.
+    """
+    user = await accounts.find(app, principal)
+    if user is None or user.is_robot or principal.credential.kind == "workload":
+        raise Denied("a robot's or a workload's tokens are made by who manages it, not by itself")
+    return user
+
+
+async def create(app: App, principal: Principal, origin: Origin, user: User, wanted: Wanted) -> tuple[Token, str]:
+    """A new token of the user's and its text. Raises UserUnknown, Invalid, TokenInvalid.
+
+    Made with a token, a personal one ends with that at the latest, and is revoked with it: somebody who got hold of one
+    does not stay for longer than it.
+    """
+
+    def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
+        owner = _current(connection, user)
+        now_ms = app.clock()
+        made_with = None if owner.is_robot else _made_with(connection, principal, now_ms)
+        token, text = tokens.add(
+            connection,
+            ROBOT if owner.is_robot else PERSONAL,
+            owner,
+            wanted.name,
+            limits=wanted.limits,
+            expires_at_ms=_expiry(wanted.expires_in_seconds, made_with, now_ms),
+            now_ms=now_ms,
+            parent_id=None if made_with is None else made_with.id,
+        )
+        return (token, text), [_act("token:create", owner, token)]
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+async def revoke(app: App, principal: Principal, origin: Origin, user: User, token_id: str) -> None:
+    """Raises TokenUnknown."""
+
+    def run(connection: Connection) -> tuple[None, list[Act]]:
+        token = tokens.require(connection, user.id, token_id)
+        tokens.remove(connection, token)
+        return None, [_act("token:revoke", user, token)]
+
+    await acts.change_as(app, principal, origin, run)
+
+
+async def rotate(
+    app: App, principal: Principal, origin: Origin, user: User, token_id: str, overlap_seconds: int
+) -> tuple[Token, str]:
+    """A token in the place of this one, for as long as that was. Raises TokenUnknown, UserUnknown, Denied, Invalid."""
+
+    def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
+        owner = _current(connection, user)
+        now_ms = app.clock()
+        old = tokens.require(connection, owner.id, token_id)
+        if old.kind == REFRESH:
+            raise Denied("a refresh token is got by signing in: revoke it instead")
+        made_with = None if owner.is_robot else _made_with(connection, principal, now_ms)
+        if made_with is not None and made_with.id != old.id:
+            raise Denied("a token can only rotate itself: sign in with the password to rotate another one")
+        lifetime = None if old.expires_at_ms is None else (old.expires_at_ms - old.created_at_ms) // 1000
+        source = made_with
+        if source is None and old.parent_id is not None:
+            source = tokens.find(connection, old.parent_id)
+        token, text = tokens.rotate(
+            connection,
+            owner,
+            old,
+            overlap_ms=overlap_seconds * 1000,
+            expires_at_ms=_expiry(lifetime, source, now_ms),
+            now_ms=now_ms,
+        )
+        act = _act("token:rotate", owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
+        return (token, text), [act]
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+def plain(limit: Limit) -> dict[str, object]:
+    """A limit as the API and the audit log write it."""
+    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.scope}
+
+
+def _current(connection: Connection, user: User) -> User:
+    current = users.get(connection, user.id)
+    if current is None:
+        raise UserUnknown(f"there is no user {user.key} any more")
+    return current
+
+
+def _made_with(connection: Connection, principal: Principal, now_ms: int) -> Token | None:
+    """The token that the caller uses, None for other credentials. Raises TokenInvalid when it was just revoked."""
+    if principal.credential.kind != "token":
+        return None
+    token = tokens.find(connection, principal.credential.id)
+    if token is None or token.expired(now_ms):
+        raise TokenInvalid("the token was revoked or has expired: make a new one")
+    return token
+
+
+def _expiry(lifetime_seconds: int | None, source: Token | None, now_ms: int) -> int | None:
+    ends = [now_ms + lifetime_seconds * 1000] if lifetime_seconds is not None else []
+    if source is not None and source.expires_at_ms is not None:
+        ends.append(source.expires_at_ms)
+    return min(ends) if ends else None
+
+
+def _act(action: str, user: User, token: Token, **detail: object) -> Act:
+    limits = None if token.limits is None else [plain(limit) for limit in token.limits]
+    known = {
+        "id": token.id,
+        "name": token.name,
+        "kind": token.kind,
+        "limits": limits,
+        "expires_at": None if token.expires_at_ms is None else datetime.fromtimestamp(token.expires_at_ms // 1000, UTC),
+    }
+    return Act(action, f"user:{user.key}", detail={**known, **detail})

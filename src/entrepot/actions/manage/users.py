@@ -1,0 +1,274 @@
+"""Making, changing, linking and removing users."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from entrepot.actions import accounts, acts
+from entrepot.actions.manage import standing
+from entrepot.app import App
+from entrepot.audit.record import Act
+from entrepot.errors import Conflict, Denied, Invalid
+from entrepot.identity import groups, passwords, sessions, tokens, users
+from entrepot.identity.errors import NameTaken, ProviderDecides, UserUnknown
+from entrepot.identity.tokens import REFRESH
+from entrepot.identity.users import LOCAL, ROBOT, User
+from entrepot.principal import Origin, Principal
+
+_OF_PROVIDER = ("display_name", "email")
+"""What a provider says of its users anew at each login."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A user, with the names of those that it refers to."""
+
+    user: User
+    linked_to: str | None
+    owner: str | None
+
+
+Expect = Callable[[View | None], None]
+"""Called in the transaction with what is there before; raises if the change was meant for something else."""
+
+
+def view(connection: Connection, user: User) -> View:
+    return views(connection, [user])[0]
+
+
+def views(connection: Connection, found: Iterable[User]) -> list[View]:
+    found = list(found)
+    names = users.names(connection, (i for user in found for i in (user.linked_to, user.owner_id) if i is not None))
+    return [View(user, names.get(user.linked_to or 0), names.get(user.owner_id or 0)) for user in found]
+
+
+def get(connection: Connection, provider: str, name: str) -> View:
+    """Raises UserUnknown, also for a robot: those are changed in another way."""
+    return view(connection, _require(connection, provider, name))
+
+
+def page(connection: Connection, *, provider: str | None, text: str, after: int, limit: int) -> list[View]:
+    return views(connection, users.page(connection, provider=provider, text=text, after=after, limit=limit))
+
+
+def parse_key(key: str) -> tuple[str, str]:
+    """`provider:name`. Raises Invalid."""
+    provider, colon, name = key.partition(":")
+    if not colon or not provider or not name:
+        raise Invalid("a user is written provider:name, as in local:alice")
+    return provider, name
+
+
+async def put_local(
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    name: str,
+    wanted: Mapping[str, object],
+    password: str | None,
+    expect: Expect,
+) -> tuple[View, bool]:
+    """Make a local user, or change it; answers whether it is new. What is not wanted stays as it is.
+
+    Raises Denied, PasswordTooWeak, Invalid, LastAdministrator.
+    """
+    before = await app.database.read(users.find, LOCAL, name)
+    if before is not None:
+        await _authorize(app, principal, origin, before, wanted, resets_password=password is not None)
+    elif wanted.get("administrator"):
+        await standing.require_administrator(app, principal, origin, "making an administrator")
+    values = dict(wanted)
+    if password is not None:
+        passwords.check_rules(name, password, app.settings.login.password_characters_min)
+        values["password_hash"] = await app.passwords.hash(password)
+
+    def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
+        administrators = users.lock_administrators(connection)
+        current = users.find(connection, LOCAL, name)
+        expect(None if current is None else view(connection, current))
+        _require_same(before, current)
+        if current is None:
+            made = _add(connection, name, values, app.clock())
+            return (view(connection, made), True), [Act("user:create", f"user:{made.key}", detail=_fields(values))]
+        changed, done = _change(connection, current, values, app.clock())
+        users.require_administrator_left(connection, administrators)
+        return (view(connection, changed), False), done
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+async def change(
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    provider: str,
+    name: str,
+    wanted: Mapping[str, object],
+    expect: Expect,
+    *,
+    link: str | None = None,
+) -> View:
+    """Change what is wanted of a user; `link` is the key of the user to be another login of, empty for none.
+
+    Linked, its own tokens and sessions end: they were made for what it was. Raises UserUnknown, Denied,
+    ProviderDecides, Conflict, LastAdministrator.
+    """
+    before = await app.database.read(_require, provider, name)
+    if provider != LOCAL and any(field in wanted for field in _OF_PROVIDER):
+        raise ProviderDecides(f"the provider {provider} says what {', '.join(_OF_PROVIDER)} are")
+    await _authorize(app, principal, origin, before, wanted, resets_password=False)
+    target = await app.database.read(users.require, *parse_key(link)) if link else None
+    if target is not None:
+        what = f"linking to {target.key}"
+        await standing.require_no_less_than_user(app, principal, origin, target, what)
+
+    def run(connection: Connection) -> tuple[View, list[Act]]:
+        administrators = users.lock_administrators(connection)
+        current = _require(connection, provider, name)
+        expect(view(connection, current))
+        _require_same(before, current)
+        changed, done = _change(connection, current, wanted, app.clock())
+        if link is not None:
+            changed, linked = _link(connection, changed, target, app.clock())
+            done += linked
+        users.require_administrator_left(connection, administrators)
+        return view(connection, changed), done
+
+    return await acts.change_as(app, principal, origin, run)
+
+
+async def remove(app: App, principal: Principal, origin: Origin, provider: str, name: str, expect: Expect) -> None:
+    """Raises UserUnknown, Denied, LastAdministrator.
+
+    A user of another provider comes back with the next login: disable who is to stay out.
+    """
+    before = await app.database.read(_require, provider, name)
+    await _authorize(app, principal, origin, before, {}, resets_password=False)
+
+    def run(connection: Connection) -> tuple[None, list[Act]]:
+        administrators = users.lock_administrators(connection)
+        current = _require(connection, provider, name)
+        expect(view(connection, current))
+        _require_same(before, current)
+        _unlink(connection, current, app.clock())
+        tokens.remove_of_user(connection, current.id)
+        sessions.end_of_user(connection, current.id)
+        users.remove(connection, current)
+        users.require_administrator_left(connection, administrators)
+        return None, [Act("user:delete", f"user:{current.key}")]
+
+    await acts.change_as(app, principal, origin, run)
+
+
+async def require_standing(app: App, principal: Principal, origin: Origin, user: User) -> None:
+    """What is done to an administrator is done by one. Raises Denied."""
+    await _authorize(app, principal, origin, user, {}, resets_password=False)
+
+
+async def _authorize(
+    app: App, principal: Principal, origin: Origin, user: User, wanted: Mapping[str, object], *, resets_password: bool
+) -> None:
+    if user.administrator or wanted.get("administrator"):
+        await standing.require_administrator(app, principal, origin, "changing an administrator, or making one,")
+    if resets_password:
+        await require_may_set_password(app, principal, origin, user)
+
+
+async def require_may_set_password(app: App, principal: Principal, origin: Origin, user: User) -> None:
+    """Raises Denied for the own one, and for somebody's who may more than the caller."""
+    caller = await accounts.find(app, principal)
+    if caller is not None and caller.id == user.id:
+        raise Denied("change your own password by PUT /account/password, which asks for the current one")
+    await standing.require_no_less_than_user(app, principal, origin, user, "setting the password")
+
+
+def _require(connection: Connection, provider: str, name: str) -> User:
+    if provider == ROBOT:
+        raise UserUnknown("robots are not among the users: see /robots")
+    return users.require(connection, provider, name)
+
+
+def _require_same(before: User | None, current: User | None) -> None:
+    """What was decided about one user must not be done to another, nor to one that became an administrator."""
+    if before is None and current is not None:
+        raise NameTaken("somebody made this user just now: look at it, and try again")
+    if before is not None and (
+        current is None or current.id != before.id or (current.administrator and not before.administrator)
+    ):
+        raise Conflict("somebody else changed this user just now: look at it, and try again")
+
+
+def _add(connection: Connection, name: str, values: Mapping[str, object], now_ms: int) -> User:
+    made = users.add(connection, LOCAL, name, now_ms=now_ms)
+    return users.change(connection, made, **values) if values else made
+
+
+def _change(connection: Connection, user: User, values: Mapping[str, object], now_ms: int) -> tuple[User, list[Act]]:
+    """Set what is different, and end what must not go on after it."""
+    different = {name: value for name, value in values.items() if getattr(user, name) != value}
+    if not different:
+        return user, []
+    changed = users.change(connection, user, **different)
+    if "password_hash" in different or different.get("disabled"):
+        end_logins(connection, changed, now_ms)
+    return changed, _acts_of(changed, different)
+
+
+def _acts_of(user: User, different: Mapping[str, object]) -> list[Act]:
+    resource, rest, done = f"user:{user.key}", dict(different), []
+    if rest.pop("password_hash", None) is not None:
+        done.append(Act("password:change", resource, detail={"by": "an administrator"}))
+    if "disabled" in rest:
+        done.append(Act("user:disable" if rest.pop("disabled") else "user:enable", resource))
+    if rest:
+        done.append(Act("user:change", resource, detail=_fields(rest)))
+    return done
+
+
+def _fields(values: Mapping[str, object]) -> dict[str, object]:
+    """The names of what was set, and of rights also what they became; never a password or its hash."""
+    detail: dict[str, object] = {"fields": sorted("password" if name == "password_hash" else name for name in values)}
+    if "administrator" in values:
+        detail["administrator"] = values["administrator"]
+    return detail
+
+
+def end_logins(connection: Connection, user: User, now_ms: int) -> None:
+    """End the browsers' sessions and refresh tokens, those begun with this login where it is linked as well."""
+    sessions.end_of_user(connection, user.id)
+    if user.provider != LOCAL:
+        sessions.end_of_provider(connection, user.provider, user.subject, "", now_ms + 1)
+    tokens.remove_of_user(connection, user.id, REFRESH)
+
+
+def _link(connection: Connection, user: User, target: User | None, now_ms: int) -> tuple[User, list[Act]]:
+    """Raises Conflict for chains of links, and for robots."""
+    linked_to = None if target is None else target.id
+    if user.linked_to == linked_to:
+        return user, []
+    _unlink(connection, user, now_ms)
+    if target is not None:
+        current = users.require(connection, target.provider, target.name)
+        if current.is_robot or current.id == user.id or current.linked_to is not None:
+            raise Conflict(f"{current.key} is no account that another login can be linked to")
+        if users.has_links(connection, user):
+            raise Conflict(f"other logins are linked to {user.key}: unlink them first")
+        _require_same(target, current)
+        tokens.remove_of_user(connection, user.id)
+        sessions.end_of_user(connection, user.id)
+    changed = users.change(connection, user, linked_to=linked_to)
+    detail = {"linked_to": None if target is None else target.key}
+    return changed, [Act("user:link", f"user:{user.key}", detail=detail)]
+
+
+def _unlink(connection: Connection, user: User, now_ms: int) -> None:
+    """What the account has by this login, it has no more."""
+    account = users.account(connection, user)
+    if account.id == user.id:
+        return
+    end_logins(connection, user, now_ms)
+    # Which of the account's refresh tokens were got by this login is not known.
+    tokens.remove_of_user(connection, account.id, REFRESH)
+    if account.provider != user.provider:
+        groups.set_of_user(connection, account, user.provider, (), now_ms)

@@ -1,0 +1,20 @@
+"""Where users come from."""
+
+from entrepot.access.permissions import Permission
+from entrepot.http.api.resource import ApiRoute, Caller, Model, Page
+from entrepot.identity.users import LOCAL
+
+
+class ProviderAnswer(Model):
+    name: str
+    type: str
+    """`local`, `ldap`, `oidc`, `kubernetes` or `certificate`."""
+
+
+async def listing(caller: Caller) -> Page[ProviderAnswer]:
+    """The registry itself, and the providers of the settings in the order in which they are asked."""
+    found = [(LOCAL, LOCAL), *((known.name, known.type) for known in caller.app.settings.providers)]
+    return Page(items=[ProviderAnswer(name=name, type=kind) for name, kind in found], next=None)
+
+
+ROUTES = (ApiRoute("GET", "/providers", listing, Permission.PROVIDER_READ),)

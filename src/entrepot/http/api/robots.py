@@ -1,0 +1,206 @@
+"""Robots: accounts of machines, their tokens, and the workloads that they trust."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from entrepot.access.permissions import Permission
+from entrepot.actions.manage import robots as manage
+from entrepot.actions.manage import tokens as manage_tokens
+from entrepot.actions.manage.users import View
+from entrepot.http import authorize
+from entrepot.http.api import tokens
+from entrepot.http.api.names import Key, Text, TokenId
+from entrepot.http.api.resource import (
+    PAGE_DEFAULT,
+    After,
+    ApiRoute,
+    Caller,
+    IfMatch,
+    Limit,
+    Model,
+    Page,
+    after_number,
+    require_match,
+    tagged,
+)
+from entrepot.http.api.tokens import NewToken, RotateBody, TokenAnswer, TokenBody, moment
+from entrepot.identity import workloads
+from entrepot.identity.users import ROBOT_PREFIX, User
+from entrepot.identity.workloads import TrustRule
+from entrepot.oci.name import RepositoryName
+
+Name = Annotated[str, Path(max_length=255, description="As in `team/ci`: it belongs to the namespace `team`.")]
+Below = Annotated[str, Query(max_length=255, description="Only robots of this namespace and those below it.")]
+RuleId = Annotated[int, Path(ge=0, le=2**53)]
+
+
+class RobotBody(Model):
+    """What is left out stays as it is."""
+
+    description: Text = ""
+    disabled: bool = False
+    owner: Key = ""
+    """Who answers for it, `provider:name`; of a new robot, who makes it."""
+
+
+class RobotAnswer(Model):
+    name: str
+    username: str
+    """What it gives as user name with its token."""
+    description: str
+    disabled: bool
+    owner: str | None
+    created_at: datetime
+
+
+class TrustRuleBody(Model):
+    provider: Text
+    """An OIDC provider of the settings."""
+    audience: Text
+    """What the workload's token must be for."""
+    claims: Annotated[dict[Text, Text], Field(min_length=1, max_length=workloads.CLAIMS_MAX)]
+    """Claims and the patterns that they must match: `*` stands for anything but `/` and `:`, `**` for anything."""
+
+
+class TrustRuleAnswer(Model):
+    id: int
+    provider: str
+    audience: str
+    claims: dict[str, str]
+
+
+async def listing(
+    caller: Caller, below: Below = "", after: After = "", limit: Limit = PAGE_DEFAULT
+) -> Page[RobotAnswer]:
+    """In the order in which they were made."""
+    place = str(RepositoryName.parse(below)) if below else None
+    await authorize.require_at(caller, Permission.ROBOT_READ, place)
+    found = await caller.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
+    shown = found[:limit]
+    return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
+
+
+async def get(caller: Caller, name: Name, response: Response) -> RobotAnswer:
+    await _require(caller, Permission.ROBOT_READ, name)
+    return tagged(response, _answer(await caller.app.database.read(manage.get, name)))
+
+
+async def put(caller: Caller, name: Name, body: RobotBody, response: Response, if_match: IfMatch = None) -> RobotAnswer:
+    """Make a robot, or change it. It may nothing until it is granted something."""
+    await _require(caller, Permission.ROBOT_WRITE, name)
+    wanted = body.model_dump(exclude_unset=True, exclude={"owner"})
+    if "description" in wanted:
+        wanted["display_name"] = wanted.pop("description")
+    owner = body.owner if "owner" in body.model_fields_set else None
+    view, new = await manage.put(caller.app, caller.principal, caller.origin, name, wanted, owner, _expect(if_match))
+    response.status_code = 201 if new else 200
+    return tagged(response, _answer(view))
+
+
+async def delete(caller: Caller, name: Name, if_match: IfMatch = None) -> None:
+    """Remove a robot with its tokens, trust rules, memberships and grants."""
+    await _require(caller, Permission.ROBOT_WRITE, name)
+    await manage.remove(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+
+
+async def list_tokens(caller: Caller, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT) -> Page[TokenAnswer]:
+    await _require(caller, Permission.ROBOT_READ, name)
+    robot = await caller.app.database.read(manage.require, name)
+    return await tokens.listing(caller, robot, after, limit)
+
+
+async def create_token(caller: Caller, name: Name, body: TokenBody) -> NewToken:
+    """Make a token for the robot, limited to what it is for."""
+    robot = await _robot_for_token(caller, name)
+    made = await manage_tokens.create(caller.app, caller.principal, caller.origin, robot, tokens.parse(body))
+    return tokens.new(caller, robot, *made)
+
+
+async def rotate_token(caller: Caller, name: Name, token_id: TokenId, body: RotateBody) -> NewToken:
+    """Make a token like this one in its place; for a while, both are good."""
+    robot = await _robot_for_token(caller, name)
+    made = await manage_tokens.rotate(
+        caller.app, caller.principal, caller.origin, robot, token_id, body.overlap_seconds
+    )
+    return tokens.new(caller, robot, *made)
+
+
+async def delete_token(caller: Caller, name: Name, token_id: TokenId) -> None:
+    await _require(caller, Permission.ROBOT_WRITE, name)
+    robot = await caller.app.database.read(manage.require, name)
+    await manage_tokens.revoke(caller.app, caller.principal, caller.origin, robot, token_id)
+
+
+async def list_trust_rules(caller: Caller, name: Name) -> Page[TrustRuleAnswer]:
+    """They are few."""
+    await _require(caller, Permission.ROBOT_READ, name)
+    robot = await caller.app.database.read(manage.require, name)
+    rules = await caller.app.database.read(workloads.of_robot, robot.id)
+    return Page(items=[_rule(rule) for rule in rules], next=None)
+
+
+async def create_trust_rule(caller: Caller, name: Name, body: TrustRuleBody) -> TrustRuleAnswer:
+    """Let workloads with such claims sign in as the robot."""
+    manage.namespace_of(name)
+    rule = await manage.add_trust_rule(
+        caller.app, caller.principal, caller.origin, name, body.provider, body.audience, body.claims
+    )
+    return _rule(rule)
+
+
+async def delete_trust_rule(caller: Caller, name: Name, rule_id: RuleId) -> None:
+    manage.namespace_of(name)
+    await manage.remove_trust_rule(caller.app, caller.principal, caller.origin, name, rule_id)
+
+
+async def _require(caller: Caller, permission: Permission, name: str) -> None:
+    await authorize.require_at(caller, permission, manage.namespace_of(name))
+
+
+async def _robot_for_token(caller: Caller, name: str) -> User:
+    await _require(caller, Permission.ROBOT_WRITE, name)
+    manage.require_unlimited(caller.principal)
+    return await caller.app.database.read(manage.require, name)
+
+
+def _expect(if_match: str | None) -> Callable[[View | None], None]:
+    return lambda before: require_match(if_match, None if before is None else _answer(before))
+
+
+def _answer(view: View) -> RobotAnswer:
+    user = view.user
+    return RobotAnswer(
+        name=user.name,
+        username=f"{ROBOT_PREFIX}{user.name}",
+        description=user.display_name,
+        disabled=user.disabled,
+        owner=view.owner,
+        created_at=moment(user.created_at_ms),
+    )
+
+
+def _rule(rule: TrustRule) -> TrustRuleAnswer:
+    return TrustRuleAnswer(id=rule.id, provider=rule.provider, audience=rule.audience, claims=dict(rule.claims))
+
+
+_TOKENS, _RULES = "/robots/{name:path}/tokens", "/robots/{name:path}/trust-rules"
+
+# Names have slashes in them: what comes after a name is looked for first.
+ROUTES = (
+    ApiRoute("GET", "/robots", listing, Permission.ROBOT_READ, inside=True),
+    ApiRoute("GET", _TOKENS, list_tokens, Permission.ROBOT_READ, inside=True),
+    ApiRoute("POST", _TOKENS, create_token, Permission.ROBOT_WRITE, inside=True, status=201),
+    ApiRoute("POST", _TOKENS + "/{token_id}/rotate", rotate_token, Permission.ROBOT_WRITE, inside=True, status=201),
+    ApiRoute("DELETE", _TOKENS + "/{token_id}", delete_token, Permission.ROBOT_WRITE, inside=True, status=204),
+    ApiRoute("GET", _RULES, list_trust_rules, Permission.ROBOT_READ, inside=True),
+    ApiRoute("POST", _RULES, create_trust_rule, Permission.TRUST_WRITE, status=201),
+    ApiRoute("DELETE", _RULES + "/{rule_id}", delete_trust_rule, Permission.TRUST_WRITE, status=204),
+    ApiRoute("GET", "/robots/{name:path}", get, Permission.ROBOT_READ, inside=True),
+    ApiRoute("PUT", "/robots/{name:path}", put, Permission.ROBOT_WRITE, inside=True),
+    ApiRoute("DELETE", "/robots/{name:path}", delete, Permission.ROBOT_WRITE, inside=True, status=204),
+)

@@ -1,0 +1,190 @@
+"""Users: the registry's own, and those of providers, who are here once they have signed in."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import StringConstraints
+from starlette.responses import Response
+
+from entrepot.access.permissions import Permission
+from entrepot.actions.manage import htpasswd
+from entrepot.actions.manage import tokens as manage_tokens
+from entrepot.actions.manage import users as manage
+from entrepot.actions.manage.users import View
+from entrepot.http.api import tokens
+from entrepot.http.api.names import Key, Name, Password, Provider, ProviderQuery, Search, Text, TokenId
+from entrepot.http.api.resource import (
+    PAGE_DEFAULT,
+    After,
+    ApiRoute,
+    Caller,
+    IfMatch,
+    Limit,
+    Model,
+    Page,
+    after_number,
+    require_match,
+    tagged,
+)
+from entrepot.http.api.tokens import TokenAnswer, moment
+from entrepot.identity.users import LOCAL
+
+
+class UserBody(Model):
+    """What is left out stays as it is; for a new user it is empty or false."""
+
+    password: Password = ""
+    display_name: Text = ""
+    email: Text = ""
+    administrator: bool = False
+    disabled: bool = False
+
+
+class UserChange(Model):
+    """What is left out stays as it is."""
+
+    display_name: Text = ""
+    email: Text = ""
+    administrator: bool = False
+    disabled: bool = False
+    linked_to: Key | None = None
+    """The user that this one is another login of, `provider:name`; null: of nobody."""
+
+
+class UserAnswer(Model):
+    provider: str
+    name: str
+    display_name: str
+    email: str
+    administrator: bool
+    disabled: bool
+    """By an administrator of this registry."""
+    gone: bool
+    """The provider does not know the user any more, or has disabled it."""
+    has_password: bool
+    linked_to: str | None
+    created_at: datetime
+
+
+class HtpasswdBody(Model):
+    text: Annotated[str, StringConstraints(max_length=1024 * 1024)]
+    """An htpasswd file with bcrypt hashes (htpasswd -B)."""
+    replace: bool = False
+    """Give users who are there already the file's passwords."""
+
+
+class RefusedLine(Model):
+    line: int
+    name: str
+    reason: str
+
+
+class HtpasswdAnswer(Model):
+    """Names of users, and lines that were refused with the reason."""
+
+    created: list[str]
+    replaced: list[str]
+    kept: list[str]
+    refused: list[RefusedLine]
+
+
+async def listing(
+    caller: Caller, provider: ProviderQuery = None, search: Search = "", after: After = "", limit: Limit = PAGE_DEFAULT
+) -> Page[UserAnswer]:
+    """In the order in which they came."""
+    found = await caller.app.database.read(
+        manage.page, provider=provider, text=search, after=after_number(after), limit=limit + 1
+    )
+    shown = found[:limit]
+    return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
+
+
+async def get(caller: Caller, provider: Provider, name: Name, response: Response) -> UserAnswer:
+    return tagged(response, _answer(await caller.app.database.read(manage.get, provider, name)))
+
+
+async def put_local(
+    caller: Caller, name: Name, body: UserBody, response: Response, if_match: IfMatch = None
+) -> UserAnswer:
+    """Make a user of the registry's own, or change it. Somebody else's new password ends the sessions."""
+    wanted = body.model_dump(exclude_unset=True, exclude={"password"})
+    password = body.password if "password" in body.model_fields_set else None
+    view, new = await manage.put_local(
+        caller.app, caller.principal, caller.origin, name, wanted, password, _expect(if_match)
+    )
+    response.status_code = 201 if new else 200
+    return tagged(response, _answer(view))
+
+
+async def patch(
+    caller: Caller, provider: Provider, name: Name, body: UserChange, response: Response, if_match: IfMatch = None
+) -> UserAnswer:
+    """Change a user. Who is disabled is out with the next request; who is linked loses the own tokens."""
+    wanted = body.model_dump(exclude_unset=True, exclude={"linked_to"})
+    link = (body.linked_to or "") if "linked_to" in body.model_fields_set else None
+    view = await manage.change(
+        caller.app, caller.principal, caller.origin, provider, name, wanted, _expect(if_match), link=link
+    )
+    return tagged(response, _answer(view))
+
+
+async def delete(caller: Caller, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
+    """Remove a user with its tokens, memberships and grants. A provider's user comes back with the next login."""
+    await manage.remove(caller.app, caller.principal, caller.origin, provider, name, _expect(if_match))
+
+
+async def list_tokens(
+    caller: Caller, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+) -> Page[TokenAnswer]:
+    view = await caller.app.database.read(manage.get, provider, name)
+    return await tokens.listing(caller, view.user, after, limit)
+
+
+async def delete_token(caller: Caller, provider: Provider, name: Name, token_id: TokenId) -> None:
+    """Revoke a user's token."""
+    view = await caller.app.database.read(manage.get, provider, name)
+    await manage.require_standing(caller.app, caller.principal, caller.origin, view.user)
+    await manage_tokens.revoke(caller.app, caller.principal, caller.origin, view.user, token_id)
+
+
+async def import_htpasswd(caller: Caller, body: HtpasswdBody) -> HtpasswdAnswer:
+    """Make the users of an htpasswd file. Their hashes are replaced by better ones as they sign in."""
+    found = await htpasswd.import_users(caller.app, caller.principal, caller.origin, body.text, replace=body.replace)
+    refused = [RefusedLine(line=one.line, name=one.name, reason=one.reason) for one in found.refused]
+    return HtpasswdAnswer(created=found.created, replaced=found.replaced, kept=found.kept, refused=refused)
+
+
+def _expect(if_match: str | None) -> Callable[[View | None], None]:
+    return lambda before: require_match(if_match, None if before is None else _answer(before))
+
+
+def _answer(view: View) -> UserAnswer:
+    user = view.user
+    return UserAnswer(
+        provider=user.provider,
+        name=user.name,
+        display_name=user.display_name,
+        email=user.email,
+        administrator=user.administrator,
+        disabled=user.disabled,
+        gone=user.gone,
+        has_password=user.password_hash is not None,
+        linked_to=view.linked_to,
+        created_at=moment(user.created_at_ms),
+    )
+
+
+# A provider's users may have slashes in their names: what comes after a name is looked for first.
+ROUTES = (
+    ApiRoute("GET", "/users", listing, Permission.USER_READ),
+    ApiRoute("POST", "/users/import-htpasswd", import_htpasswd, Permission.USER_WRITE),
+    ApiRoute("PUT", f"/users/{LOCAL}/{{name}}", put_local, Permission.USER_WRITE),
+    ApiRoute("GET", "/users/{provider}/{name:path}/tokens", list_tokens, Permission.USER_READ),
+    ApiRoute(
+        "DELETE", "/users/{provider}/{name:path}/tokens/{token_id}", delete_token, Permission.USER_WRITE, status=204
+    ),
+    ApiRoute("GET", "/users/{provider}/{name:path}", get, Permission.USER_READ),
+    ApiRoute("PATCH", "/users/{provider}/{name:path}", patch, Permission.USER_WRITE),
+    ApiRoute("DELETE", "/users/{provider}/{name:path}", delete, Permission.USER_WRITE, status=204),
+)
