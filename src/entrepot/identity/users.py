@@ -4,7 +4,7 @@ A user of a directory gets a row at the first login; a robot is a user of the pr
 another one: whoever signs in as the first is the second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
@@ -92,6 +92,12 @@ def find_subject(connection: Connection, provider: str, subject: str) -> User | 
 def get(connection: Connection, user_id: int) -> User | None:
     row = _BY_ID.one(connection, user_id=user_id)
     return None if row is None else _user(row)
+
+
+def keys(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """`provider:name` of the users with these ids, of which a page of a list has not too many."""
+    chosen = select(users.c.id, users.c.provider, users.c.name).where(users.c.id.in_(ids))
+    return {row.id: f"{row.provider}:{row.name}" for row in connection.execute(chosen)}
 
 
 def require(connection: Connection, provider: str, name: str) -> User:
