@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.functional.people import People, people_of
 from tests.functional.repository import Repository
 from tests.functional.setups import ALONE, SHARED, SetUp, alone, shared
 
@@ -56,3 +57,9 @@ def new_repository(client: httpx.Client) -> Repository:
 def log_path(set_up: SetUp) -> object:
     """Shown when a story fails."""
     return set_up.server
+
+
+@pytest.fixture(scope="session")
+def people(set_up: SetUp) -> Iterator[People]:
+    with people_of(set_up) as made:
+        yield made

@@ -1,7 +1,7 @@
 """How far credentials reach, whatever their owner may do. Pure."""
 
 from entrepot.access.permissions import PLACED, UNGRANTED, Permission
-from entrepot.access.places import Place
+from entrepot.access.places import REGISTRY, Place
 from entrepot.principal import Limit, Principal, Scope
 
 
@@ -25,9 +25,22 @@ def within_limits(principal: Principal, permission: Permission, path: str | None
     return any(_reaches(limit, permission, place) for limit in principal.limits)
 
 
+def within_limits_throughout(principal: Principal, permission: Permission, place: Place) -> bool:
+    """Whether the limits of the stored token, if there are any, include all of a place."""
+    if permission not in PLACED:
+        place = Place(REGISTRY, "")
+    return principal.limits is None or any(
+        _names(limit, permission) and Place(limit.kind, limit.scope).includes(place) for limit in principal.limits
+    )
+
+
 def _reaches(limit: Limit, permission: Permission, path: str | None) -> bool:
+    return _names(limit, permission) and Place(limit.kind, limit.scope).covers(path)
+
+
+def _names(limit: Limit, permission: Permission) -> bool:
     named = permission.value in limit.permissions or "*" in limit.permissions
-    return named and permission is not Permission.OWN_ACCOUNT and Place(limit.kind, limit.scope).covers(path)
+    return named and permission is not Permission.OWN_ACCOUNT
 
 
 def _covers(scope: Scope, permission: Permission, path: str | None) -> bool:

@@ -54,15 +54,25 @@ class Place:
         return regular_expression(self.path).fullmatch(path) is not None
 
     def includes(self, other: "Place") -> bool:
-        """Whether all that is in the other place is in this one. For two patterns: only when they are the same."""
+        """Whether all that is in the other place, now and later, is in this one; False where that cannot be told."""
         if self.kind == REGISTRY or self == other:
             return True
         if self.kind == NAMESPACE:
-            if other.kind == PATTERN:
-                # All that it matches begins like this.
-                return other.path.startswith(self.path + "/")
-            return other.kind != REGISTRY and self.covers(other.path)
+            return other.anchor is not None and self.covers(other.anchor)
         return self.kind == PATTERN and other.kind == REPOSITORY and self.covers(other.path)
+
+    @property
+    def anchor(self) -> str | None:
+        """The path of the namespace or repository that all of this place is in; None: there is none but the registry.
+
+        A pattern's is what is before the last slash before its first wildcard.
+        """
+        if self.kind == REGISTRY:
+            return None
+        if self.kind != PATTERN:
+            return self.path
+        prefix = self.path.partition("*")[0].rpartition("/")[0]
+        return prefix if is_repository_name(prefix) else None
 
     def __str__(self) -> str:
         return "the whole registry" if self.kind == REGISTRY else f"{self.kind} {self.path}"

@@ -62,10 +62,15 @@ class Visible:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A grant that was looked at, and why it applies or does not (`missing` is empty when it does)."""
+    """A grant that was looked at, and why it applies or does not (`missing` is empty when it does).
+
+    `lapsed` and `unmet` are those that nothing but their end or their condition keeps from it.
+    """
 
     right: Right
     missing: str
+    lapsed: bool = False
+    unmet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,21 @@ class Rights:
             permission in right.role.permissions and right.in_force(context) for right in self._at(permission, path)
         )
 
-    def include(self, permission: Permission, place: Place, context: Context) -> bool:
-        """Whether some grant has the permission for everything in the place."""
-        wanted = place if permission in PLACED else Place(REGISTRY, "")
-        return any(
-            permission in right.role.permissions and right.place.includes(wanted) and right.in_force(context)
-            for right in self._all()
-        )
-
     def __iter__(self) -> Iterator[Right]:
         return self._all()
+
+    def throughout(self, permission: Permission, place: Place, context: Context) -> list[Right]:
+        """The grants that have the permission in all of a place: what `allows` says of its path is not enough for that.
+
+        (Whoever owns a repository does not own the namespace of the same name.)
+        """
+        if permission not in PLACED:
+            place = Place(REGISTRY, "")
+        return [
+            right
+            for right in self._all()
+            if permission in right.role.permissions and right.place.includes(place) and right.in_force(context)
+        ]
 
     def visible(self, permission: Permission, context: Context) -> Visible:
         """Where `allows` says yes, as a filter."""
@@ -127,17 +137,18 @@ class Rights:
         """Every grant of the user's, and what keeps it from allowing this."""
         considered = []
         for right in self._all():
+            lapsed = unmet = False
             if not right.place.covers(path if permission in PLACED else None):
                 missing = f"it holds for {right.place} only"
             elif permission not in right.role.permissions:
                 missing = f"the role {right.role.name} does not have {permission.value}"
             elif right.expires_at_ms is not None and right.expires_at_ms <= context.now_ms:
-                missing = "it has expired"
+                missing, lapsed = "it has expired", True
             elif right.condition is not None and not conditions.holds(right.condition, context):
-                missing = f"its condition does not hold: {right.condition}"
+                missing, unmet = f"its condition does not hold: {right.condition}", True
             else:
                 missing = ""
-            considered.append(Considered(right, missing))
+            considered.append(Considered(right, missing, lapsed, unmet))
         return considered
 
     def roles_at(self, path: str | None, context: Context) -> list[str]:

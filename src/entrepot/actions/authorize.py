@@ -3,6 +3,7 @@
 from entrepot.access import decide, roles
 from entrepot.access.conditions import Context
 from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, Permission
+from entrepot.access.places import Place
 from entrepot.access.rights import Visible
 from entrepot.actions import accounts
 from entrepot.app import App
@@ -41,6 +42,19 @@ async def user_may(app: App, principal: Principal, origin: Origin, permission: P
     return permission is Permission.REPOSITORY_PULL and path is not None and await is_public(app, path)
 
 
+async def may_throughout(app: App, principal: Principal, origin: Origin, permission: Permission, place: Place) -> bool:
+    """Whether the principal may in all of a place, whatever there will be: a namespace with all that is below it."""
+    if not decide.within_scopes(principal, permission, place.anchor):
+        return False
+    if not decide.within_limits_throughout(principal, permission, place):
+        return False
+    user = await accounts.find(app, principal)
+    if user is not None and (user.administrator or not user.usable):
+        return user.usable
+    rights = await accounts.rights_of(app, user)
+    return bool(rights.throughout(permission, place, Context(principal, origin, app.clock())))
+
+
 async def refusal(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> Denied:
     """Why not, in words that say what is missing; the same for what exists and for what does not."""
     where = f"in {path}" if path is not None and permission in PLACED else "in this registry"
@@ -58,9 +72,19 @@ async def refusal(app: App, principal: Principal, origin: Origin, permission: Pe
     return Denied(message, {"permission": permission.value, "roles_needed": needed, "roles_held": held})
 
 
-async def reader(app: App, principal: Principal, origin: Origin) -> Reader:
-    """What this principal may pull, as lists want it."""
-    limits = None if principal.limits is None else _visible_by_limits(principal.limits)
+def refusal_throughout(permission: Permission, place: Place) -> Denied:
+    """To those who may at the place's own path, and not in all that belongs to it."""
+    needed = roles.having(permission)
+    message = f"{permission.value} in all of {place} needs the role {' or '.join(needed)} for that, or for more: ask "
+    message += "an owner" if place.anchor is not None else "an administrator"
+    return Denied(message, {"permission": permission.value, "roles_needed": needed})
+
+
+async def reader(
+    app: App, principal: Principal, origin: Origin, permission: Permission = Permission.REPOSITORY_PULL
+) -> Reader:
+    """What this principal may pull, as lists want it; or where it has another permission."""
+    limits = None if principal.limits is None else _visible_by_limits(principal.limits, permission)
     user = await accounts.find(app, principal)
     if user is not None and not user.usable:
         return Reader(Visible(everything=False), Visible(everything=False))
@@ -68,7 +92,7 @@ async def reader(app: App, principal: Principal, origin: Origin) -> Reader:
         return Reader(Visible(everything=True), limits)
     rights = await accounts.rights_of(app, user)
     context = Context(principal, origin, app.clock())
-    return Reader(rights.visible(Permission.REPOSITORY_PULL, context), limits)
+    return Reader(rights.visible(permission, context), limits)
 
 
 async def is_public(app: App, repository: str) -> bool:
@@ -80,6 +104,11 @@ async def is_public(app: App, repository: str) -> bool:
     return known
 
 
+def place_resource(place: Place) -> str:
+    """How the audit log calls a place."""
+    return f"{place.kind}:{place.path}" if place.path else "registry"
+
+
 def resource(permission: Permission, path: str | None) -> str:
     """How the audit log calls what a permission was asked for."""
     if permission not in PLACED or path is None:
@@ -87,8 +116,8 @@ def resource(permission: Permission, path: str | None) -> str:
     return f"{'repository' if permission in REPOSITORY_PERMISSIONS else 'namespace'}:{path}"
 
 
-def _visible_by_limits(limits: tuple[Limit, ...]) -> Visible:
-    reaching = [limit for limit in limits if {"*", Permission.REPOSITORY_PULL.value} & limit.permissions]
+def _visible_by_limits(limits: tuple[Limit, ...], permission: Permission) -> Visible:
+    reaching = [limit for limit in limits if {"*", permission.value} & limit.permissions]
     by_kind = {
         kind: tuple(limit.scope for limit in reaching if limit.kind == kind)
         for kind in ("registry", "namespace", "repository", "pattern")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select
 
 from entrepot.access import visible
 from entrepot.access.rights import Visible
 from entrepot.content.errors import RepositoryUnknown
-from entrepot.content.tables import repositories
+from entrepot.content.tables import blobs, manifests, repositories, repository_blobs, tags
 from entrepot.database import dialect
 from entrepot.database.statements import Statement
 from entrepot.namespaces import namespaces
@@ -66,6 +66,51 @@ def names(
     if text:
         statement = statement.where(name.contains(text, autoescape=True))
     return list(connection.execute(statement).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """`public`: anybody may pull. The time is in milliseconds since the epoch."""
+
+    name: str
+    created_at_ms: int
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """How much is in a repository. Of layers that several repositories have, one copy is stored."""
+
+    tags: int
+    manifests: int
+    bytes: int
+
+
+def page(
+    connection: Connection, reader: Reader, *, after: str, limit: int, below: str = "", text: str = ""
+) -> list[Repository]:
+    """As `names`, with what a list shows of each."""
+    found = names(connection, reader, after, limit, below=below, text=text)
+    name = repositories.c.name
+    statement = select(name, repositories.c.created_at_ms, namespaces.public(name)).where(name.in_(found))
+    return [Repository(*row) for row in connection.execute(statement.order_by(name))]
+
+
+def describe(connection: Connection, name: RepositoryName) -> tuple[Repository, Content]:
+    """Raises RepositoryUnknown."""
+    repository_id = require(connection, name)
+    known = select(repositories.c.created_at_ms, namespaces.public(repositories.c.name))
+    created_at_ms, public = connection.execute(known.where(repositories.c.id == repository_id)).one()
+    counts = [
+        select(func.count()).select_from(table).where(table.c.repository_id == repository_id).scalar_subquery()
+        for table in (tags, manifests)
+    ]
+    linked = select(func.coalesce(func.sum(blobs.c.size), 0)).join(
+        repository_blobs, repository_blobs.c.blob_id == blobs.c.id
+    )
+    size = linked.where(repository_blobs.c.repository_id == repository_id).scalar_subquery()
+    row = connection.execute(select(*counts, size)).one()
+    return Repository(name, created_at_ms, public), Content(row[0], row[1], int(row[2]))
 
 
 def _readable(reader: Reader, dialect_name: str) -> ColumnElement[bool]:

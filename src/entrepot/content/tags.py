@@ -1,10 +1,12 @@
 """Tags: names in a repository that point to a manifest."""
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import ManifestUnknown
-from entrepot.content.tables import tags
+from entrepot.content.tables import manifests, tags
 from entrepot.database import dialect
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
@@ -29,6 +31,28 @@ _NAMES = (
     .order_by(tags.c.name)
     .limit(bindparam("limit"))
 )
+_TAGGED = (
+    _NAMES.with_only_columns(
+        tags.c.name,
+        manifests.c.digest,
+        manifests.c.media_type,
+        func.length(manifests.c.payload),
+        manifests.c.pushed_by,
+        tags.c.updated_at_ms,
+    )
+).join(manifests, manifests.c.id == tags.c.manifest_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A tag and what it names. `size` is the manifest's own bytes, the time milliseconds since the epoch."""
+
+    name: str
+    digest: str
+    media_type: str
+    size: int
+    pushed_by: str
+    updated_at_ms: int
 
 
 def point(
@@ -66,3 +90,10 @@ def names(connection: Connection, repository: RepositoryName, after: str, limit:
     Raises RepositoryUnknown."""
     repository_id = repositories.require(connection, repository)
     return list(connection.execute(_NAMES, {"repository_id": repository_id, "after": after, "limit": limit}).scalars())
+
+
+def page(connection: Connection, repository: RepositoryName, *, after: str, limit: int) -> list[Tagged]:
+    """As `names`, with what each tag names. Raises RepositoryUnknown."""
+    repository_id = repositories.require(connection, repository)
+    values = {"repository_id": repository_id, "after": after, "limit": limit}
+    return [Tagged(*row) for row in connection.execute(_TAGGED, values)]

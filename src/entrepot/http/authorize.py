@@ -3,6 +3,7 @@
 import string
 
 from entrepot.access.permissions import Permission
+from entrepot.access.places import Place
 from entrepot.actions import acts, authorize
 from entrepot.errors import Unauthenticated
 from entrepot.http.messages import Headers, Request
@@ -42,6 +43,17 @@ async def require_at(request: Request, permission: Permission, path: str | None)
     refusal = await authorize.refusal(app, principal, origin, permission, path)
     await acts.refuse(app, principal, origin, permission.value, authorize.resource(permission, path), refusal.message)
     raise refusal
+
+
+async def require_throughout(request: Request, permission: Permission, place: Place) -> None:
+    """As `require_at`, for all that is in a place: a namespace with all that is below it."""
+    await require_at(request, permission, place.anchor)
+    app, principal, origin = request.app, request.principal, request.origin
+    if not await authorize.may_throughout(app, principal, origin, permission, place):
+        refusal = authorize.refusal_throughout(permission, place)
+        where = authorize.place_resource(place)
+        await acts.refuse(app, principal, origin, permission.value, where, refusal.message)
+        raise refusal
 
 
 def challenge(request: Request, permission: Permission, error: Exception) -> Headers:

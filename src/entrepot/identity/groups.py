@@ -1,7 +1,7 @@
 """Groups: the registry's own, whose members are set here, and those of directories, whose members are set there."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -63,6 +63,12 @@ def get(connection: Connection, group_id: int) -> Group | None:
     return None if row is None else Group(**row)
 
 
+def keys(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """`provider:name` of the groups with these ids, of which a page of a list has not too many."""
+    chosen = select(groups.c.id, groups.c.provider, groups.c.name).where(groups.c.id.in_(ids))
+    return {row.id: f"{row.provider}:{row.name}" for row in connection.execute(chosen)}
+
+
 def require(connection: Connection, provider: str, name: str) -> Group:
     """Raises GroupUnknown."""
     group = find(connection, provider, name)
@@ -92,6 +98,11 @@ def add(connection: Connection, provider: str, name: str, description: str, now_
     if row is None:
         raise NameTaken(f"there is a group {name} already", {"name": name})
     return Group(**row)
+
+
+def ensure(connection: Connection, provider: str, name: str, now_ms: int) -> Group:
+    """The group, made now if it is not there. Raises Invalid."""
+    return find(connection, provider, name) or add(connection, provider, name, "", now_ms)
 
 
 def describe(connection: Connection, group: Group, description: str) -> None:

@@ -5,7 +5,7 @@ another one: whoever signs in as the first is the second.
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
@@ -110,6 +110,12 @@ def find_subject(connection: Connection, provider: str, subject: str) -> User | 
 def get(connection: Connection, user_id: int) -> User | None:
     row = _BY_ID.one(connection, user_id=user_id)
     return None if row is None else _user(row)
+
+
+def keys(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """`provider:name` of the users with these ids, of which a page of a list has not too many."""
+    chosen = select(users.c.id, users.c.provider, users.c.name).where(users.c.id.in_(ids))
+    return {row.id: f"{row.provider}:{row.name}" for row in connection.execute(chosen)}
 
 
 def require(connection: Connection, provider: str, name: str) -> User:

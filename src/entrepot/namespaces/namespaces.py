@@ -19,6 +19,10 @@ _SETTINGS = select(namespaces.c.path, namespaces.c.public).where(
     namespaces.c.path.in_(bindparam("paths", expanding=True))
 )
 _LIST = select(namespaces.c.path, namespaces.c.public).order_by(namespaces.c.path)
+PATH = namespaces.c.path
+"""For filters of lists."""
+ROOT_POSITION = "/"
+"""Where the registry's root, whose path is empty, is in a list: before all that has a name."""
 _SET = dialect.insert_or_update(namespaces, "path", update=("public",))
 
 
@@ -30,11 +34,30 @@ class Namespace:
     public: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """What holds for what is at a path: `source` is the path of the setting, None when there is none at all."""
+
+    path: str
+    public: bool
+    source: str | None
+
+    @property
+    def is_own(self) -> bool:
+        return self.source == self.path
+
+
 def is_public(connection: Connection, repository: RepositoryName) -> bool:
     """Whether anybody may pull from the repository."""
-    paths = repository.ancestors()
+    return visibility(connection, repository).public
+
+
+def visibility(connection: Connection, path: str) -> Visibility:
+    """By the nearest setting at the path or above it; private without any."""
+    paths = RepositoryName(path).ancestors() if path else ("",)
     settings = {row.path: row.public for row in connection.execute(_SETTINGS, {"paths": paths})}
-    return next((settings[path] for path in paths if path in settings), False)
+    source = next((above for above in paths if above in settings), None)
+    return Visibility(path, source is not None and settings[source], source)
 
 
 def public(repository: ColumnElement[str]) -> ColumnElement[bool]:
@@ -59,3 +82,9 @@ def inherit(connection: Connection, path: str) -> bool:
 
 def listing(connection: Connection) -> list[Namespace]:
     return [Namespace(*row) for row in connection.execute(_LIST)]
+
+
+def page(connection: Connection, readable: ColumnElement[bool], *, after: str, limit: int) -> list[Namespace]:
+    """Settings of namespaces for which the condition on PATH holds, in byte order, after a position."""
+    statement = _LIST.where(PATH >= "" if not after else after < PATH, readable).limit(limit)
+    return [Namespace(*row) for row in connection.execute(statement)]

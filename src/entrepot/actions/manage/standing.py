@@ -53,7 +53,7 @@ async def _has_all_of(app: App, principal: Principal, origin: Origin, wanted: Ri
         return True
     own, context = await accounts.rights_of(app, caller), Context(principal, origin, app.clock())
     return not administrator and all(
-        own.include(permission, right.place, context) for right in wanted for permission in right.role.permissions
+        own.throughout(permission, right.place, context) for right in wanted for permission in right.role.permissions
     )
 
 

@@ -12,14 +12,28 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 
 from entrepot.access.permissions import Permission
-from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavailable
+from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
 from entrepot.http import authorize
-from entrepot.http.api import account, groups, problems, providers, robots, roles, users
+from entrepot.http.api import (
+    access,
+    account,
+    audit,
+    grants,
+    groups,
+    namespaces,
+    problems,
+    providers,
+    repositories,
+    robots,
+    roles,
+    users,
+)
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
 from entrepot.http.messages import Request, Send
 from entrepot.http.reception import Message, Receive
+from entrepot.oci.name import RepositoryName
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 1024 * 1024
@@ -31,6 +45,11 @@ ROUTES: tuple[ApiRoute, ...] = (
     *robots.ROUTES,
     *providers.ROUTES,
     *roles.ROUTES,
+    *grants.ROUTES,
+    *namespaces.ROUTES,
+    *repositories.ROUTES,
+    *access.ROUTES,
+    *audit.ROUTES,
 )
 
 
@@ -48,16 +67,23 @@ class API:
         request.app.cache.refresh()
         try:
             request.principal = await authenticate(request)
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                raise Invalid("the path or the query has a NUL in it")
             body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
             await self._application(scope, _Body(body, receive), answer)
         except ClientGone:
             return CLIENT_GONE, answer.sent
         except EntrepotError as error:
+            if answer.status:
+                log.error("the answer broke off: %s", error.message, extra={"request_id": request.id})
+                raise
             await _refusal(request, error)(scope, receive, answer)
         except Exception:
             log.exception("unexpected error", extra={"request_id": request.id})
-            if not answer.status:
-                await problems.unexpected(request.id)(scope, receive, answer)
+            if answer.status:
+                # The headers are out: breaking the connection is all that tells the client.
+                raise
+            await problems.unexpected(request.id)(scope, receive, answer)
         return answer.status, answer.sent
 
 
@@ -118,6 +144,8 @@ def build() -> FastAPI:
             status_code=route.status,
             dependencies=[Depends(_requires(route))],
             openapi_extra={"x-permission": route.permission.value},
+            responses=dict(route.responses),
+            response_class=route.response_class,
         )
     return api
 
@@ -135,7 +163,7 @@ def _requires(route: ApiRoute) -> Callable[[StarletteRequest], Awaitable[None]]:
             # The endpoint asks for the permission itself; nobody gets that far without being somebody.
             await authorize.require_at(caller, Permission.SIGNED_IN, None)
             return
-        path = request.path_params[route.at] if route.at is not None else None
+        path = RepositoryName.parse(request.path_params[route.at]) if route.at is not None else None
         await authorize.require_at(caller, route.permission, path)
 
     return require

@@ -1,13 +1,14 @@
 """What the resources of the API have in common: routes as rows, who calls, pages, and entity tags."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Header, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from starlette.requests import Request as StarletteRequest
+from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 
 from entrepot.access.permissions import Permission
@@ -27,6 +28,7 @@ class ApiRoute:
 
     `at` names the path parameter with the namespace or repository that the permission is asked for; with `inside`, the
     endpoint asks itself (`authorize.require_at`), because the place is in the query, the body, or the database.
+    `responses` describes answers beside the usual one, as FastAPI wants them.
     """
 
     method: str
@@ -36,12 +38,23 @@ class ApiRoute:
     status: int = 200
     at: str | None = None
     inside: bool = False
+    responses: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)
+    response_class: type[StarletteResponse] = JSONResponse
 
 
 class Model(BaseModel):
     """A body or an answer. Unknown members of a body are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        """PostgreSQL keeps no text with a NUL in it, and nothing here needs one."""
+        texts = value.values() if isinstance(value, dict) else ()
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError("a text has a NUL in it")
+        return value
 
 
 class Page(Model, Generic[M]):

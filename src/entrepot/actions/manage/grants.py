@@ -1,0 +1,215 @@
+"""Granting and revoking. Nobody grants what they do not have: not more, not elsewhere, not for longer."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from entrepot.access import decide, grants, rights, roles
+from entrepot.access.conditions import Context
+from entrepot.access.errors import GrantInvalid
+from entrepot.access.grants import EVERYONE, GROUP, USER, Grant, Subject
+from entrepot.access.permissions import Permission
+from entrepot.access.places import Place
+from entrepot.access.rights import Rights
+from entrepot.access.roles import Role
+from entrepot.actions import acts
+from entrepot.actions.authorize import place_resource
+from entrepot.app import App
+from entrepot.audit import record
+from entrepot.audit.hashing import time_text
+from entrepot.audit.record import Act
+from entrepot.errors import Denied
+from entrepot.identity import groups, users
+from entrepot.identity.errors import GroupUnknown, UserUnknown
+from entrepot.identity.users import User
+from entrepot.principal import Origin, Principal
+
+FOR_EVERYONE = frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ})
+"""What can be granted to those who have not signed in."""
+OWN_GROUPS = users.LOCAL
+"""The provider of the groups that are kept here; all others may be granted something before they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A grant to be made. `subject` is `provider:name` of a user or a group, empty for the other kinds."""
+
+    role: str
+    subject_kind: str
+    subject: str
+    place: Place
+    condition: str | None
+    expires_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A grant, and whom it is for."""
+
+    grant: Grant
+    subject: str
+
+
+Expect = Callable[[Shown], None]
+
+
+def shown(connection: Connection, found: Iterable[Grant]) -> list[Shown]:
+    """Grants with the names of those whom they are for."""
+    listed = list(found)
+    names = {
+        USER: users.keys(connection, [g.subject.id or 0 for g in listed if g.subject.kind == USER]),
+        GROUP: groups.keys(connection, [g.subject.id or 0 for g in listed if g.subject.kind == GROUP]),
+    }
+    return [Shown(g, names.get(g.subject.kind, {}).get(g.subject.id or 0, "")) for g in listed]
+
+
+def page(
+    connection: Connection, *, after: int, limit: int, place: Place | None, below: str, subject_kind: str, subject: str
+) -> list[Shown]:
+    """A page of grants; none for somebody who is not there."""
+    wanted = None
+    if subject_kind:
+        provider, _, name = subject.partition(":")
+        known = (users if subject_kind == USER else groups).find(connection, provider, name)
+        if known is None:
+            return []
+        wanted = Subject(subject_kind, known.id)
+    found = grants.page(connection, after=after, limit=limit, place=place, below=below or None, subject=wanted)
+    return shown(connection, found)
+
+
+def require(connection: Connection, grant_id: int) -> Shown:
+    """Raises GrantUnknown."""
+    return shown(connection, [grants.require(connection, grant_id)])[0]
+
+
+async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> tuple[Shown, bool]:
+    """Make the grant, and say whether it is new. Raises Denied, RoleUnknown, GrantInvalid, UserUnknown, GroupUnknown.
+
+    What the granter may is read in the transaction: who loses a right cannot pass it on meanwhile.
+    """
+    detail: dict[str, object] = {"role": terms.role, "subject": terms.subject or terms.subject_kind}
+    if terms.condition is not None:
+        detail["condition"] = terms.condition
+    if terms.expires_at_ms is not None:
+        detail["expires_at"] = time_text(terms.expires_at_ms)
+    act = Act("grant:create", place_resource(terms.place), detail=detail)
+    composed = await acts.compose(app, principal, origin, act)
+
+    def run(connection: Connection) -> tuple[Shown, bool]:
+        now_ms = app.clock()
+        role = roles.require(connection, terms.role)
+        _require_reach(connection, Context(principal, origin, now_ms), role, terms)
+        if terms.expires_at_ms is not None and terms.expires_at_ms <= now_ms:
+            raise GrantInvalid("the grant would have expired already")
+        if terms.subject_kind == EVERYONE and not role.permissions <= FOR_EVERYONE:
+            raise GrantInvalid("those who have not signed in can only be given what reads: the role reader")
+        grant, new = grants.add(
+            connection,
+            role.name,
+            _subject(connection, app, terms, now_ms),
+            terms.place,
+            condition=terms.condition,
+            expires_at_ms=terms.expires_at_ms,
+            created_by=principal.key,
+            now_ms=now_ms,
+        )
+        if new:
+            record.write(connection, composed)
+        return Shown(grant, terms.subject), new
+
+    try:
+        return await app.database.write(run)
+    except Denied as refusal:
+        await acts.refuse(app, principal, origin, "grant:create", place_resource(terms.place), refusal.message)
+        raise
+
+
+async def remove(app: App, principal: Principal, origin: Origin, known: Shown, expect: Expect) -> None:
+    """Revoke a grant. Raises GrantUnknown."""
+
+    def run(connection: Connection) -> None:
+        expect(require(connection, known.grant.id))
+        grants.remove(connection, known.grant.id)
+
+    grant = known.grant
+    detail = {"id": grant.id, "role": grant.role, "subject": known.subject or grant.subject.kind}
+    act = Act("grant:delete", place_resource(grant.place), detail=detail)
+    await acts.change(app, principal, origin, act, run)
+
+
+def _subject(connection: Connection, app: App, terms: Terms, now_ms: int) -> Subject:
+    provider, _, name = terms.subject.partition(":")
+    if terms.subject_kind == USER:
+        return Subject(USER, _user(connection, app, provider, name).id)
+    if terms.subject_kind != GROUP:
+        return Subject(terms.subject_kind)
+    if provider == OWN_GROUPS:
+        return Subject(GROUP, groups.require(connection, provider, name).id)
+    if provider not in _providers(app):
+        raise GroupUnknown(
+            f"there is no provider {provider[:64]}: groups are of {', '.join([OWN_GROUPS, *_providers(app)])}"
+        )
+    return Subject(GROUP, groups.ensure(connection, provider, name, now_ms).id)
+
+
+def _user(connection: Connection, app: App, provider: str, name: str) -> User:
+    try:
+        user = users.require(connection, provider, name)
+    except UserUnknown:
+        if provider in _providers(app):
+            raise UserUnknown(
+                f"{name[:255]} of {provider} has not signed in yet, and is not known before: grant it to a group"
+            ) from None
+        raise
+    if user.linked_to is not None:
+        account = users.account(connection, user)
+        raise GrantInvalid(f"{user.key} signs in as {account.key}: grant it to that user")
+    return user
+
+
+def _providers(app: App) -> list[str]:
+    return [provider.name for provider in app.settings.providers]
+
+
+def _require_reach(connection: Connection, context: Context, role: Role, terms: Terms) -> None:
+    """Raises Denied, which says what the granter lacks."""
+    principal = context.principal
+    user = users.find(connection, principal.provider, principal.name)
+    if user is None or not user.usable:
+        raise Denied("your account is not usable any more")
+    held = rights.load(connection, user.id, groups.of_user(connection, user.id))
+    needed = sorted(role.permissions | {Permission.GRANT_WRITE}, key=lambda permission: permission.value)
+    lacking: list[str] = []
+    limited: list[str] = []
+    for permission in needed:
+        if not decide.within_limits_throughout(principal, permission, terms.place):
+            limited.append(permission.value)
+        elif not user.administrator:
+            _hold(held, permission, context, terms, lacking)
+    if limited:
+        raise Denied(
+            f"the token that you use is limited, and does not reach {', '.join(limited)} in {terms.place}",
+            {"lacking": limited},
+        )
+    if lacking:
+        raise Denied(
+            f"you can grant only what you may yourself: for the role {role.name} in {terms.place} you lack "
+            f"{', '.join(lacking)}. Ask an administrator",
+            {"lacking": lacking},
+        )
+
+
+def _hold(held: Rights, permission: Permission, context: Context, terms: Terms, lacking: list[str]) -> None:
+    """A right that ends, or holds under a condition, is passed on to the same end, and under the same condition."""
+    found = held.throughout(permission, terms.place, context)
+    ends = [right.expires_at_ms for right in found if right.condition in {None, terms.condition}]
+    if not found:
+        lacking.append(permission.value)
+    elif not ends:
+        lacking.append(f"{permission.value} (you have it under the condition {found[0].condition}: grant it with that)")
+    elif None not in ends:
+        latest = max(end for end in ends if end is not None)
+        if terms.expires_at_ms is None or terms.expires_at_ms > latest:
+            lacking.append(f"{permission.value} (you have it for a time: let the grant expire before your own does)")

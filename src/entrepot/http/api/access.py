@@ -1,0 +1,152 @@
+"""Why somebody may do something, or may not."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import Query
+
+from entrepot.access.permissions import GRANTABLE, PLACED, Permission
+from entrepot.access.rights import Considered
+from entrepot.actions import authorize as decisions
+from entrepot.actions import explain as actions
+from entrepot.actions.explain import Question
+from entrepot.errors import Invalid, NotFound
+from entrepot.http import authorize
+from entrepot.http.api.references import PlaceModel, Time, parse_reference, time_of
+from entrepot.http.api.resource import ApiRoute, Caller, Model
+from entrepot.identity import tokens, users
+from entrepot.identity.users import User
+from entrepot.oci.name import RepositoryName
+from entrepot.principal import ANONYMOUS, NO_CREDENTIAL, Credential, Origin, Principal
+
+ACTIONS = {permission.value: permission for permission in GRANTABLE}
+SHORT = {"pull": "repository:pull", "push": "repository:push", "delete": "repository:delete"}
+Action = Annotated[
+    str,
+    Query(
+        description="A permission, as in repository:push; pull, push and delete are short for a repository's.",
+        json_schema_extra={"enum": [*sorted(SHORT), *sorted(ACTIONS)]},
+    ),
+]
+ResourceOf = Annotated[
+    str,
+    Query(max_length=300, description="repository:team/app, namespace:team, the path alone, or registry (or nothing)."),
+]
+
+
+class ConsideredModel(Model):
+    """A grant that the user has in some way, and what keeps it from allowing this."""
+
+    id: int
+    role: str
+    place: PlaceModel
+    through: str
+    """`user`, `group`, `signed-in` or `everyone`."""
+    group: str | None
+    condition: str | None
+    expires_at: Time | None
+    applies: bool
+    missing: str | None
+
+
+class ExplanationAnswer(Model):
+    allowed: bool
+    user: str
+    action: str
+    resource: str
+    because: list[str]
+    """Why it is so, in sentences."""
+    advice: list[str]
+    """What a person should do to be allowed; empty for what is."""
+    limits: list[str] | None
+    """What the token is limited to, null for one without limits."""
+    grants: list[ConsideredModel]
+
+
+async def explain(
+    caller: Caller,
+    action: Action,
+    resource: ResourceOf = "",
+    user: Annotated[str, Query(max_length=320, description="provider:name, or anonymous; nobody: yourself.")] = "",
+    token: Annotated[str, Query(max_length=16, description="The id of a token of the user's: with its limits.")] = "",
+    address: Annotated[str, Query(max_length=64, description="As if it came from there: for conditions.")] = "",
+    user_agent: Annotated[str, Query(max_length=512, description="As if this program asked: for conditions.")] = "",
+) -> ExplanationAnswer:
+    """Whether a user may do something, why, and what to do about it.
+
+    About oneself, as one has signed in, everybody may ask; about others, who has `access:explain`. What is said of a
+    repository is the same whether it exists or not.
+    """
+    permission, path = _parse(action, resource)
+    principal = caller.principal
+    own = not user or user == principal.key
+    closely = await decisions.may(caller.app, principal, caller.origin, Permission.ACCESS_EXPLAIN, None)
+    if not own:
+        await authorize.require_at(caller, Permission.ACCESS_EXPLAIN, None)
+        principal = await _other(caller, user)
+    if token:
+        principal = await _with_token(caller, principal, token)
+    here = caller.origin
+    origin = Origin(address or here.address, user_agent or here.user_agent, here.request_id)
+    answer = await actions.explain(caller.app, Question(principal, origin, permission, path, closely))
+    return ExplanationAnswer(
+        allowed=answer.allowed,
+        user=principal.key,
+        action=permission.value,
+        resource=decisions.resource(permission, path),
+        because=answer.because,
+        advice=answer.advice,
+        limits=None if principal.limits is None else [actions.limit_text(limit) for limit in principal.limits],
+        grants=[_considered(entry) for entry in answer.considered],
+    )
+
+
+def _parse(action: str, resource: str) -> tuple[Permission, str | None]:
+    """Raises Invalid, NameInvalid."""
+    permission = ACTIONS.get(SHORT.get(action, action))
+    if permission is None:
+        raise Invalid(f"an action is one of {', '.join([*SHORT, *sorted(ACTIONS)])}")
+    kind, colon, path = resource.partition(":")
+    if not colon:
+        path = "" if kind == "registry" else kind
+    elif kind not in {"repository", "namespace"}:
+        raise Invalid("a resource is repository:NAME, namespace:NAME, a name, or registry")
+    if permission not in PLACED or not path:
+        return permission, None
+    return permission, RepositoryName.parse(path.strip("/"))
+
+
+async def _other(caller: Caller, user: str) -> Principal:
+    if user == ANONYMOUS.key:
+        return ANONYMOUS
+    found: User = await caller.app.database.read(users.require, *parse_reference(user, "user"))
+    account: User = await caller.app.database.read(users.account, found)
+    return Principal(account.provider, account.name, credential=NO_CREDENTIAL)
+
+
+async def _with_token(caller: Caller, principal: Principal, token_id: str) -> Principal:
+    """The user with one of its tokens. Raises TokenUnknown."""
+    found = await caller.app.database.read(users.find, principal.provider, principal.name)
+    if found is None:
+        raise NotFound("nobody who has not signed in has a token")
+    token = await caller.app.database.read(tokens.require, found.id, token_id)
+    kind = "robot" if found.is_robot else "token"
+    return replace(principal, credential=Credential(kind, token.id), limits=token.limits)
+
+
+def _considered(entry: Considered) -> ConsideredModel:
+    right = entry.right
+    return ConsideredModel(
+        id=right.grant_id,
+        role=right.role.name,
+        place=PlaceModel.of(right.place),
+        through=right.through,
+        group=right.group or None,
+        condition=right.condition,
+        expires_at=None if right.expires_at_ms is None else time_of(right.expires_at_ms),
+        applies=not entry.missing,
+        missing=entry.missing or None,
+    )
+
+
+ROUTES = (ApiRoute("GET", "/access/explain", explain, Permission.SIGNED_IN),)

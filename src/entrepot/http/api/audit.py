@@ -1,0 +1,196 @@
+"""The audit log: found by its records' members, exported, and verified by anybody with the public key."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import Query
+from starlette.responses import Response, StreamingResponse
+
+from entrepot.access.permissions import Permission
+from entrepot.access.places import NAMESPACE, REGISTRY, REPOSITORY, Place
+from entrepot.actions import authorize as decisions
+from entrepot.actions.manage import audit as manage
+from entrepot.audit.query import Filter, Found
+from entrepot.audit.signing import key_id, public_pem
+from entrepot.http import authorize
+from entrepot.http.api.references import Time, milliseconds, time_of
+from entrepot.http.api.resource import After, ApiRoute, Caller, Limit, Model, Page, after_number
+from entrepot.oci.name import is_repository_name
+
+MEDIA_TYPES = {manage.JSONL: "application/x-ndjson", manage.CEF: "text/plain; charset=utf-8"}
+Text = Annotated[str, Query(max_length=512)]
+_READ = Permission.AUDIT_READ
+
+
+class RecordEntry(Model):
+    """`hash` chains this record to the one before: see `entrepot audit verify`."""
+
+    seq: int
+    hash: str
+    record: dict[str, Any]
+
+
+class PublicKey(Model):
+    key_id: str
+    public_key: str
+    """PEM; what `entrepot audit verify --key` reads."""
+
+
+class TargetStatus(Model):
+    target: str
+    seq: int
+    """The last record that has arrived there."""
+    error: str | None
+    updated_at: Time
+
+
+class AuditStatus(Model):
+    seq: int
+    """The newest record in the chain."""
+    hash: str
+    pending: int
+    """Records that are not in the chain yet."""
+    signed_seq: int
+    signed_at: Time | None
+    archived_seq: int
+    """The last record that is archived in the blob store, 0 when there is none."""
+    oldest_seq: int
+    """The first record that the database still has, 0 when it has none."""
+    forwarding: list[TargetStatus]
+
+
+async def listing(
+    caller: Caller,
+    actor: Annotated[Text, Query(description="provider:name, or anonymous.")] = "",
+    action: Annotated[Text, Query(description="As in manifest:push.")] = "",
+    resource: Annotated[Text, Query(description="As in repository:team/app.")] = "",
+    below: Annotated[Text, Query(description="Of the repositories of this namespace.")] = "",
+    digest: Text = "",
+    address: Text = "",
+    outcome: Annotated[Literal["done", "refused", "failed"] | None, Query()] = None,
+    from_: Annotated[Time | None, Query(alias="from", description="Not before.")] = None,
+    to: Annotated[Time | None, Query(description="Before.")] = None,
+    after: After = "",
+    limit: Limit = 100,
+) -> Page[RecordEntry]:
+    """Records, newest first. A page may have few or none although there are more: `next` says so.
+
+    Who may read the log of a namespace or a repository only names it in `below` or in `resource`.
+    """
+    await _require(caller, resource, below)
+    wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
+    page = await manage.find(caller.app, wanted, after_number(after) or None, limit)
+    return Page(items=[_entry(found) for found in page.records], next=None if page.after is None else str(page.after))
+
+
+async def export(
+    caller: Caller,
+    format_: Annotated[Literal["jsonl", "cef"], Query(alias="format")] = "jsonl",
+    actor: Text = "",
+    action: Text = "",
+    resource: Text = "",
+    below: Text = "",
+    digest: Text = "",
+    address: Text = "",
+    outcome: Annotated[Literal["done", "refused", "failed"] | None, Query()] = None,
+    from_: Annotated[Time | None, Query(alias="from")] = None,
+    to: Annotated[Time | None, Query()] = None,
+) -> Response:
+    """All such records, oldest first: as JSON lines that can be verified offline, or as CEF for other programs.
+
+    Of what the filter leaves out, the JSON lines have the hashes, so that the chain can still be verified.
+    """
+    await _require(caller, resource, below)
+    wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
+    where = decisions.place_resource(_place(resource, below) or Place(REGISTRY, ""))
+    lines = await manage.export_lines(caller.app, caller.principal, caller.origin, wanted, format_, where)
+    name = f'attachment; filename="entrepot-audit.{format_}"'
+    return StreamingResponse(lines, media_type=MEDIA_TYPES[format_], headers={"content-disposition": name})
+
+
+async def public_key(caller: Caller) -> PublicKey:
+    """What the signatures in exports are verified with."""
+    key = caller.app.keys.audit.public_key()
+    return PublicKey(key_id=key_id(key), public_key=public_pem(key))
+
+
+async def status(caller: Caller) -> AuditStatus:
+    """How far the log is sealed, signed, archived and forwarded."""
+    found = await manage.status(caller.app)
+    return AuditStatus(
+        seq=found.seq,
+        hash=found.hash,
+        pending=found.pending,
+        signed_seq=found.signed_seq,
+        signed_at=None if found.signed_at_ms is None else time_of(found.signed_at_ms),
+        archived_seq=found.archived_seq,
+        oldest_seq=found.oldest_seq,
+        forwarding=[
+            TargetStatus(target=t.target, seq=t.seq, error=t.error or None, updated_at=time_of(t.updated_at_ms))
+            for t in found.forwarded
+        ],
+    )
+
+
+async def _require(caller: Caller, resource: str, below: str) -> None:
+    place = _place(resource, below)
+    if place is None or place.kind == REPOSITORY:
+        await authorize.require_at(caller, _READ, None if place is None else place.path)
+    else:
+        await authorize.require_throughout(caller, _READ, place)
+
+
+def _place(resource: str, below: str) -> Place | None:
+    """Where all records are that such a filter finds; None: they may be anywhere."""
+    if below:
+        return Place.parse(NAMESPACE, below)
+    kind, _, path = resource.partition(":")
+    if kind in {NAMESPACE, REPOSITORY} and is_repository_name(path):
+        return Place(kind, path)
+    return None
+
+
+def _filter(
+    actor: str,
+    action: str,
+    resource: str,
+    below: str,
+    digest: str,
+    address: str,
+    outcome: str | None,
+    from_: Time | None,
+    to: Time | None,
+) -> Filter:
+    return Filter(
+        actor,
+        action,
+        resource,
+        below.strip("/"),
+        digest,
+        address,
+        outcome or "",
+        None if from_ is None else milliseconds(from_),
+        None if to is None else milliseconds(to),
+    )
+
+
+def _entry(found: Found) -> RecordEntry:
+    return RecordEntry.model_construct(seq=found.seq, hash=found.hash, record=orjson.loads(found.record))
+
+
+ROUTES = (
+    ApiRoute("GET", "/audit", listing, _READ, inside=True),
+    ApiRoute(
+        "GET",
+        "/audit/export",
+        export,
+        _READ,
+        inside=True,
+        response_class=StreamingResponse,
+        responses={
+            200: {"description": "The export.", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
+        },
+    ),
+    ApiRoute("GET", "/audit/public-key", public_key, Permission.SIGNED_IN),
+    ApiRoute("GET", "/audit/status", status, _READ),
+)

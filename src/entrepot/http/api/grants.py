@@ -1,0 +1,194 @@
+"""Grants: who has which role where, until when, and under which condition."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from entrepot.access.conditions import CONDITION_CHARACTERS_MAX
+from entrepot.access.errors import GrantUnknown
+from entrepot.access.grants import GROUP, USER
+from entrepot.access.permissions import Permission
+from entrepot.access.places import NAMESPACE, REGISTRY, Place
+from entrepot.actions.manage import grants as manage
+from entrepot.actions.manage.grants import Shown, Terms
+from entrepot.errors import Denied, Invalid
+from entrepot.http import authorize
+from entrepot.http.api.references import PlaceKind, PlaceModel, Reference, Time, milliseconds, parse_reference, time_of
+from entrepot.http.api.resource import (
+    After,
+    ApiRoute,
+    Caller,
+    IfMatch,
+    Limit,
+    Model,
+    Page,
+    after_number,
+    page_of,
+    require_match,
+    tagged,
+)
+
+Number = Annotated[int, Path(ge=1, lt=2**63)]
+PathFilter = Annotated[str, Query(max_length=255)]
+
+
+class UserSubject(Model):
+    user: Reference
+    """A user, who has signed in once, or a robot."""
+
+
+class GroupSubject(Model):
+    group: Reference
+    """A group, also one of a directory of which nobody has signed in yet."""
+
+
+class AnybodySubject(Model):
+    kind: Literal["signed-in", "everyone"]
+
+
+SubjectModel = UserSubject | GroupSubject | AnybodySubject
+
+
+class GrantBody(Model):
+    role: str = Field(max_length=64)
+    subject: SubjectModel
+    place: PlaceModel
+    condition: str | None = Field(default=None, max_length=CONDITION_CHARACTERS_MAX)
+    """CEL about the request: the grant holds for requests for which it is true."""
+    expires_at: Time | None = None
+
+
+class GrantAnswer(Model):
+    id: int
+    role: str
+    subject: SubjectModel
+    place: PlaceModel
+    condition: str | None
+    expires_at: Time | None
+    created_by: str
+    created_at: Time
+
+
+async def listing(
+    caller: Caller,
+    below: Annotated[PathFilter, Query(description="At this namespace or below it.")] = "",
+    kind: Annotated[PlaceKind | None, Query(description="At one place: its kind, with `path`.")] = None,
+    path: PathFilter = "",
+    user: Annotated[str, Query(max_length=320, description="For this user or robot, provider:name.")] = "",
+    group: Annotated[str, Query(max_length=320, description="For this group, provider:name.")] = "",
+    after: After = "",
+    limit: Limit = 100,
+) -> Page[GrantAnswer]:
+    """Grants in the order they were made. For a namespace, name it in `below` or in `kind` and `path`."""
+    place = Place.parse(kind, path) if kind is not None else None
+    if place is None and path:
+        raise Invalid("path is of a place: name its kind, too")
+    if user and group:
+        raise Invalid("ask for the grants of a user or of a group")
+    if place is not None:
+        # Those of one place do not tell what is below it.
+        await authorize.require_at(caller, Permission.GRANT_READ, place.anchor)
+    asked = Place.parse(NAMESPACE, below) if below else Place(REGISTRY, "")
+    if place is None or below:
+        await authorize.require_throughout(caller, Permission.GRANT_READ, asked)
+    subject_kind = USER if user else GROUP if group else ""
+    if subject_kind:
+        parse_reference(user or group, subject_kind)
+    found = await caller.app.database.read(
+        manage.page,
+        after=after_number(after),
+        limit=limit + 1,
+        place=place,
+        below=asked.path,
+        subject_kind=subject_kind,
+        subject=user or group,
+    )
+    return page_of([_answer(shown) for shown in found], limit, lambda grant: grant.id)
+
+
+async def get(caller: Caller, grant_id: Number, response: Response) -> GrantAnswer:
+    return tagged(response, _answer(await _readable(caller, grant_id)))
+
+
+async def post(caller: Caller, body: GrantBody, response: Response) -> GrantAnswer:
+    """Grant a role. The same grant is made once: asked for again, it is answered with 200."""
+    place = body.place.place()
+    await authorize.require_at(caller, Permission.GRANT_WRITE, place.anchor)
+    kind, name = _subject(body.subject)
+    expires_at_ms = None if body.expires_at is None else milliseconds(body.expires_at)
+    terms = Terms(body.role, kind, name, place, body.condition, expires_at_ms)
+    shown, new = await manage.add(caller.app, caller.principal, caller.origin, terms)
+    response.status_code = 201 if new else 200
+    return tagged(response, _answer(shown))
+
+
+async def delete(caller: Caller, grant_id: Number, if_match: IfMatch = None) -> None:
+    """Revoke a grant: it does not hold for the next request any more."""
+    shown = await _readable(caller, grant_id)
+    await authorize.require_at(caller, Permission.GRANT_WRITE, shown.grant.place.anchor)
+    await authorize.require_throughout(caller, Permission.GRANT_WRITE, shown.grant.place)
+    await manage.remove(caller.app, caller.principal, caller.origin, shown, _expect(if_match))
+
+
+async def _readable(caller: Caller, grant_id: int) -> Shown:
+    """A grant that the caller may not read is answered like one that is not there."""
+    unknown = GrantUnknown(f"there is no grant {grant_id} that you may read")
+    try:
+        shown = await caller.app.database.read(manage.require, grant_id)
+        await authorize.require_at(caller, Permission.GRANT_READ, shown.grant.place.anchor)
+    except (Denied, GrantUnknown):
+        raise unknown from None
+    return shown
+
+
+def _subject(subject: SubjectModel) -> tuple[str, str]:
+    """Its kind, and its name if it has one."""
+    if isinstance(subject, UserSubject):
+        return USER, subject.user
+    if isinstance(subject, GroupSubject):
+        return GROUP, subject.group
+    return subject.kind, ""
+
+
+def _expect(if_match: str | None) -> Callable[[Shown], None]:
+    return lambda before: require_match(if_match, _answer(before))
+
+
+def _answer(shown: Shown) -> GrantAnswer:
+    grant = shown.grant
+    subject: SubjectModel
+    if grant.subject.kind == USER:
+        subject = UserSubject(user=shown.subject)
+    elif grant.subject.kind == GROUP:
+        subject = GroupSubject(group=shown.subject)
+    else:
+        subject = AnybodySubject.model_construct(kind=grant.subject.kind)
+    return GrantAnswer(
+        id=grant.id,
+        role=grant.role,
+        subject=subject,
+        place=PlaceModel.of(grant.place),
+        condition=grant.condition,
+        expires_at=None if grant.expires_at_ms is None else time_of(grant.expires_at_ms),
+        created_by=grant.created_by,
+        created_at=time_of(grant.created_at_ms),
+    )
+
+
+ROUTES = (
+    ApiRoute("GET", "/grants", listing, Permission.GRANT_READ, inside=True),
+    ApiRoute(
+        "POST",
+        "/grants",
+        post,
+        Permission.GRANT_WRITE,
+        status=201,
+        inside=True,
+        responses={200: {"model": GrantAnswer, "description": "The same grant was there already."}},
+    ),
+    ApiRoute("GET", "/grants/{grant_id}", get, Permission.GRANT_READ, inside=True),
+    ApiRoute("DELETE", "/grants/{grant_id}", delete, Permission.GRANT_WRITE, status=204, inside=True),
+)

@@ -1,0 +1,115 @@
+"""Namespaces: whether anybody may pull from what is below them."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import Path
+from starlette.responses import Response
+
+from entrepot.access.permissions import Permission
+from entrepot.actions import authorize as decisions
+from entrepot.actions.manage import namespaces as manage
+from entrepot.http import authorize
+from entrepot.http.api.resource import (
+    After,
+    ApiRoute,
+    Caller,
+    IfMatch,
+    Limit,
+    Model,
+    Page,
+    page_of,
+    require_match,
+    tagged,
+)
+from entrepot.namespaces import namespaces
+from entrepot.namespaces.namespaces import ROOT_POSITION, Visibility
+from entrepot.oci.name import RepositoryName
+
+PathOf = Annotated[str, Path(max_length=256, description="A namespace or a repository; empty for the whole registry.")]
+Visible = Literal["public", "private"]
+
+
+class NamespaceBody(Model):
+    visibility: Visible
+
+
+class NamespaceEntry(Model):
+    """A namespace with a setting. `path` is empty for the whole registry."""
+
+    path: str
+    visibility: Visible
+
+
+class NamespaceAnswer(Model):
+    path: str
+    visibility: Visible
+    """What holds there: `public` lets anybody pull."""
+    source: str | None
+    """The path of the setting that says so: its own, or of a namespace above. Null: private, as nothing is set."""
+
+
+async def listing(caller: Caller, after: After = "", limit: Limit = 100) -> Page[NamespaceEntry]:
+    """Namespaces with a setting of their own, as far as the caller may read them."""
+    reader = await decisions.reader(caller.app, caller.principal, caller.origin, Permission.NAMESPACE_READ)
+    found = await caller.app.database.read(manage.page, reader, after=after, limit=limit + 1)
+    entries = [NamespaceEntry(path=entry.path, visibility=word(entry.public)) for entry in found]
+    return page_of(entries, limit, lambda entry: entry.path or ROOT_POSITION)
+
+
+async def get(caller: Caller, path: PathOf, response: Response) -> NamespaceAnswer:
+    name = _parse(path)
+    await authorize.require_at(caller, Permission.NAMESPACE_READ, name or None)
+    return tagged(response, _answer(await caller.app.database.read(namespaces.visibility, name)))
+
+
+async def put(
+    caller: Caller, path: PathOf, body: NamespaceBody, response: Response, if_match: IfMatch = None
+) -> NamespaceAnswer:
+    """Say who may pull from all that is below, but for what has a setting of its own."""
+    name = _parse(path)
+    await authorize.require_throughout(caller, Permission.NAMESPACE_WRITE, manage.place(name))
+    now, new = await manage.put(
+        caller.app, caller.principal, caller.origin, name, _expect(if_match), public=body.visibility == "public"
+    )
+    response.status_code = 201 if new else 200
+    return tagged(response, _answer(now))
+
+
+async def delete(caller: Caller, path: PathOf, if_match: IfMatch = None) -> None:
+    """Remove the setting: what holds for the namespace above holds again."""
+    name = _parse(path)
+    await authorize.require_throughout(caller, Permission.NAMESPACE_WRITE, manage.place(name))
+    await manage.inherit(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+
+
+def _parse(path: str) -> str:
+    """Raises NameInvalid."""
+    return RepositoryName.parse(path) if path else ""
+
+
+def word(public: bool) -> Visible:
+    return "public" if public else "private"
+
+
+def _expect(if_match: str | None) -> Callable[[Visibility], None]:
+    return lambda before: require_match(if_match, _answer(before))
+
+
+def _answer(found: Visibility) -> NamespaceAnswer:
+    return NamespaceAnswer(path=found.path, visibility=word(found.public), source=found.source)
+
+
+ROUTES = (
+    ApiRoute("GET", "/namespaces", listing, Permission.SIGNED_IN),
+    ApiRoute("GET", "/namespaces/{path:path}", get, Permission.NAMESPACE_READ, inside=True),
+    ApiRoute(
+        "PUT",
+        "/namespaces/{path:path}",
+        put,
+        Permission.NAMESPACE_WRITE,
+        inside=True,
+        responses={201: {"model": NamespaceAnswer, "description": "The setting is new."}},
+    ),
+    ApiRoute("DELETE", "/namespaces/{path:path}", delete, Permission.NAMESPACE_WRITE, status=204, inside=True),
+)

@@ -1,0 +1,98 @@
+"""Repositories and their tags: what the caller may pull. Pushing makes a repository; nothing else does."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.responses import Response
+
+from entrepot.access.permissions import Permission
+from entrepot.actions import authorize as decisions
+from entrepot.content import repositories, tags
+from entrepot.http.api.namespaces import Visible, word
+from entrepot.http.api.references import Time, time_of
+from entrepot.http.api.resource import After, ApiRoute, Caller, Limit, Model, Page, page_of, tagged
+from entrepot.oci.name import RepositoryName
+
+Name = Annotated[str, Path(max_length=255)]
+
+
+class RepositoryEntry(Model):
+    name: str
+    visibility: Visible
+    created_at: Time
+
+
+class RepositoryAnswer(RepositoryEntry):
+    tags: int
+    manifests: int
+    bytes: int
+    """Of all blobs in it; a blob that several repositories have is stored once."""
+
+
+class TagEntry(Model):
+    name: str
+    digest: str
+    media_type: str
+    size: int
+    """Of the manifest itself."""
+    pushed_by: str
+    """Who pushed the manifest."""
+    updated_at: Time
+    """When the tag was made, or moved to this manifest."""
+
+
+async def listing(
+    caller: Caller,
+    below: Annotated[str, Query(max_length=255, description="At this namespace or below it.")] = "",
+    search: Annotated[str, Query(max_length=255, description="With this text in the name.")] = "",
+    after: After = "",
+    limit: Limit = 100,
+) -> Page[RepositoryEntry]:
+    """The repositories that the caller may pull from, by name."""
+    reader = await decisions.reader(caller.app, caller.principal, caller.origin)
+    found = await caller.app.database.read(
+        repositories.page, reader, after=after, limit=limit + 1, below=below.strip("/"), text=search
+    )
+    entries = [
+        RepositoryEntry(name=entry.name, visibility=word(entry.public), created_at=time_of(entry.created_at_ms))
+        for entry in found
+    ]
+    return page_of(entries, limit, lambda entry: entry.name)
+
+
+async def get(caller: Caller, name: Name, response: Response) -> RepositoryAnswer:
+    found, content = await caller.app.database.read(repositories.describe, RepositoryName.parse(name))
+    answer = RepositoryAnswer(
+        name=found.name,
+        visibility=word(found.public),
+        created_at=time_of(found.created_at_ms),
+        tags=content.tags,
+        manifests=content.manifests,
+        bytes=content.bytes,
+    )
+    return tagged(response, answer)
+
+
+async def tag_listing(caller: Caller, name: Name, after: After = "", limit: Limit = 100) -> Page[TagEntry]:
+    """The repository's tags, by name."""
+    found = await caller.app.database.read(tags.page, RepositoryName.parse(name), after=after, limit=limit + 1)
+    entries = [
+        TagEntry(
+            name=tag.name,
+            digest=tag.digest,
+            media_type=tag.media_type,
+            size=tag.size,
+            pushed_by=tag.pushed_by,
+            updated_at=time_of(tag.updated_at_ms),
+        )
+        for tag in found
+    ]
+    return page_of(entries, limit, lambda tag: tag.name)
+
+
+ROUTES = (
+    ApiRoute("GET", "/repositories", listing, Permission.REGISTRY_CATALOG),
+    # Before the repository itself, which else would be one whose name ends in /tags.
+    ApiRoute("GET", "/repositories/{name:path}/tags", tag_listing, Permission.REPOSITORY_PULL, at="name"),
+    ApiRoute("GET", "/repositories/{name:path}", get, Permission.REPOSITORY_PULL, at="name"),
+)
