@@ -1,5 +1,6 @@
 """Conditions of grants, in CEL (the Common Expression Language), about the request and who makes it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,12 @@ from entrepot.principal import Origin, Principal
 CONDITION_CHARACTERS_MAX = 1000
 NESTING_MAX = 20
 """Brackets within brackets: the parser works by recursion."""
+MATCHES_MAX = 5
+_LOOP = re.compile(r"\b(?:all|exists|exists_one|existsOne|map|filter|reduce|bind|opt\w+|transform\w+)\b", re.ASCII)
+"""What goes through lists. Within one another, a few characters of them keep a processor busy for ever."""
+_MATCHES = re.compile(r"\bmatches\b", re.ASCII)
+_MATCHES_SIMPLY = re.compile(r"""\bmatches\(\s*(?:'[^'"\\{]{0,200}'|"[^'"\\{]{0,200}")\s*\)""", re.ASCII)
+"""An expression is made ready for each request anew: a repetition `{n}` or a class like `\\w` takes up to a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ def check(condition: str) -> None:
         raise ConditionInvalid(
             f"a condition has {CONDITION_CHARACTERS_MAX} characters, and {NESTING_MAX} nested brackets, at the most"
         )
+    _check_cost(condition)
     try:
         answer = _evaluate(condition, _SAMPLE.variables())
     except Exception as error:
@@ -56,6 +64,19 @@ def check(condition: str) -> None:
         ) from None
     if not isinstance(answer, bool):
         raise ConditionInvalid("the condition does not answer true or false")
+
+
+def _check_cost(condition: str) -> None:
+    """Whoever may grant must not be able to keep the registry busy, at the requests of others."""
+    loops, matches = len(_LOOP.findall(condition)), len(_MATCHES.findall(condition))
+    if loops > 1 or (loops and matches) or matches > MATCHES_MAX:
+        raise ConditionInvalid(
+            f"a condition goes through one list with all, exists, map or filter, or has up to {MATCHES_MAX} matches"
+        )
+    if matches > len(_MATCHES_SIMPLY.findall(condition)):
+        raise ConditionInvalid(
+            "matches takes a text of up to 200 characters without backslashes and braces: write [.] and [0-9]"
+        )
 
 
 def holds(condition: str, context: Context) -> bool:
@@ -72,7 +93,13 @@ def _evaluate(condition: str, variables: Mapping[str, Any]) -> object:
 
     context = cel.Context(variables=dict(variables))
     context.add_function("in_network", _in_network)
-    return _program(condition).execute(context)
+    try:
+        return _program(condition).execute(context)
+    except BaseException as error:
+        # What the library did not foresee must not become a request's end: it is no Exception.
+        if type(error).__name__ == "PanicException":
+            raise ConditionInvalid("the condition cannot be evaluated") from None
+        raise
 
 
 @lru_cache(maxsize=1000)
@@ -83,7 +110,11 @@ def _program(condition: str) -> Any:
 
 
 def _in_network(address: str, network: str) -> bool:
-    return ip_address(address) in ip_network(network)
+    known = ip_network(network)
+    try:
+        return ip_address(address) in known
+    except ValueError:
+        return False
 
 
 def _nesting(text: str) -> int:
