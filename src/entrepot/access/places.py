@@ -10,7 +10,7 @@ from entrepot.oci.name import NAME_CHARACTERS_MAX, is_repository_name
 REGISTRY, NAMESPACE, REPOSITORY, PATTERN = "registry", "namespace", "repository", "pattern"
 KINDS = (REGISTRY, NAMESPACE, REPOSITORY, PATTERN)
 _PATTERN = re.compile(r"[a-z0-9._/*-]+", re.ASCII)
-_WILDCARD = re.compile(r"\*\*|\*")
+_WILDCARD = re.compile(r"\*{2,}|\*")
 WILDCARDS_MAX = 8
 
 
@@ -80,16 +80,38 @@ class Place:
 
 @lru_cache(maxsize=10_000)
 def regular_expression(pattern: str) -> re.Pattern[str]:
-    """The pattern as an expression that Python, SQLite and PostgreSQL read alike."""
     return re.compile(expression(pattern), re.ASCII)
 
 
 def expression(pattern: str) -> str:
+    """The pattern for Python's expressions, which SQLite's are, too.
+
+    Python tries one way after another: with eight wildcards, more of them than can ever be tried. So what follows a
+    wildcard is taken where it comes first, for good (atomic groups): a later place would leave less for the rest.
+    """
+    first, *others = [_within_one(part) for part in re.split(r"\*{2,}", pattern)]
+    if not others:
+        return f"^{first}$"
+    *between, last = others
+    return f"^(?>{first}){''.join(f'(?>.*?{part})' for part in between)}.*?{last}$"
+
+
+def plain_expression(pattern: str) -> str:
+    """The same for PostgreSQL, which follows all ways at once, and has no atomic groups."""
     text, position = "", 0
     for wildcard in _WILDCARD.finditer(pattern):
-        text += _literal(pattern[position : wildcard.start()]) + (".*" if wildcard.group() == "**" else "[^/]*")
+        text += _literal(pattern[position : wildcard.start()]) + ("[^/]*" if wildcard.group() == "*" else ".*")
         position = wildcard.end()
     return f"^{text}{_literal(pattern[position:])}$"
+
+
+def _within_one(part: str) -> str:
+    """A part of a pattern that has only single wildcards."""
+    first, *others = map(_literal, part.split("*"))
+    if not others:
+        return first
+    *between, last = others
+    return first + "".join(f"(?>[^/]*?{literal})" for literal in between) + "[^/]*?" + last
 
 
 def _literal(text: str) -> str:

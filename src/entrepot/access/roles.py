@@ -15,6 +15,7 @@ from entrepot.database.changes import announce
 
 TOPIC = "access"
 """What caches about roles, grants and memberships are announced under."""
+DESCRIPTION_CHARACTERS_MAX = 255
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _READER = {Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ}
 _DEVELOPER = _READER | {Permission.REPOSITORY_PUSH}
@@ -83,6 +84,8 @@ def parse(name: str, description: str, permissions: Iterable[str]) -> Role:
     """Raises RoleInvalid."""
     if not _NAME.fullmatch(name) or name in BUILT_IN:
         raise RoleInvalid("a role's name has lower-case letters, digits and dashes, and is not that of a built-in one")
+    if len(description) > DESCRIPTION_CHARACTERS_MAX or any(ord(character) < 32 for character in description):
+        raise RoleInvalid(f"a role's description has {DESCRIPTION_CHARACTERS_MAX} characters at most, in one line")
     wanted = frozenset(permissions)
     known = {permission.value: permission for permission in GRANTABLE}
     unknown = sorted(wanted - set(known))

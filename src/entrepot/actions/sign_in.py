@@ -68,9 +68,19 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
     if tokens.looks_like_token(password):
         return await with_token(app, password, origin, name)
     key = hashlib.sha256(f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")).digest()
+    if (known := _confirmed(app, key)) is not None:
+        return known
+    async with app.passwords.turn(name, origin.address):
+        # Of several at once, the first one's answer may be everybody's.
+        return _confirmed(app, key) or await _confirm(app, name, password, origin, key)
+
+
+def _confirmed(app: App, key: bytes) -> Principal | None:
     known: _Confirmed | None = app.cache.get(users.TOPIC, key)
-    if known is not None and known.until_ms > app.clock():
-        return known.principal
+    return known.principal if known is not None and known.until_ms > app.clock() else None
+
+
+async def _confirm(app: App, name: str, password: str, origin: Origin, key: bytes) -> Principal:
     stamp = app.cache.stamp()
     try:
         user, trusted_ms = await _check_password(app, name, password, origin)
@@ -106,11 +116,15 @@ async def with_token(app: App, text: str, origin: Origin, name: str | None = Non
         error = TokenInvalid("the token is not valid, or was revoked: make a new one")
         await _note_failure(app, name or "", origin, error, action="login:token")
         raise error
-    if await _ended(app, token):
-        raise TokenInvalid(f"the token {token.name} has expired: make a new one")
-    if name is not None and name not in _login_names(user):
-        raise TokenInvalid("the token belongs to another user: sign in with that user's name")
-    _require_usable(user)
+    try:
+        if await _ended(app, token):
+            raise TokenInvalid(f"the token {token.name} has expired: make a new one")
+        if name is not None and name not in _login_names(user):
+            raise TokenInvalid("the token belongs to another user: sign in with that user's name")
+        _require_usable(user)
+    except Unauthenticated as error:
+        await _note_failure(app, name or user.name, origin, error, action="login:token", token=token)
+        raise
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         await _note_use(app, token, origin)
     kind = "robot" if user.is_robot else "token"
@@ -197,9 +211,13 @@ async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
     token, user = await _find_token(app, token_id) if token_id is not None else (None, None)
     now_ms = app.clock()
     wrong = token is None or token.kind != tokens.REFRESH or not tokens.matches(token, text)
-    if token is None or user is None or wrong or await _ended(app, token):
-        raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
-    _require_usable(user)
+    try:
+        if token is None or user is None or wrong or await _ended(app, token):
+            raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
+        _require_usable(user)
+    except Unauthenticated as error:
+        await _note_failure(app, user.name if user else "", origin, error, action="login:refresh", token=token)
+        raise
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
         await app.database.write_soon(tokens.used, token.id, origin.address, now_ms, expires_at_ms)
@@ -353,10 +371,18 @@ async def _note_use(app: App, token: Token, origin: Origin) -> None:
 
 
 async def _note_failure(
-    app: App, name: str, origin: Origin, error: EntrepotError, action: str = "login:password"
+    app: App,
+    name: str,
+    origin: Origin,
+    error: EntrepotError,
+    action: str = "login:password",
+    token: Token | None = None,
 ) -> None:
     nobody = Principal("", "")
-    act = Act(action, f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message)
+    # Some give their token as the name: the log is read by many, and must not have it.
+    name = tokens.redacted(name[: users.NAME_CHARACTERS_MAX])
+    detail = {"token": token.id} if token is not None else None
+    act = Act(action, f"user:{name}", outcome=FAILED, reason=error.message, detail=detail)
     await acts.keep(app, nobody, origin, act)
 
 

@@ -5,6 +5,7 @@ and from where is all there, and a client that asks for one manifest a thousand 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class PullLog:
         self._write = write
         self._gathered: dict[Key, _Pulls] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._lost = 0
 
     def add(
@@ -64,19 +66,20 @@ class PullLog:
             self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, after what is being written: a record that is there must not be written again."""
+        self._closing.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
         await self._flush()
 
     async def _flush_soon(self) -> None:
-        await asyncio.sleep(FLUSH_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), FLUSH_SECONDS)
         try:
             await self._flush()
         finally:
             self._task = None
-            if self._gathered:
+            if self._gathered and not self._closing.is_set():
                 self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
     async def _flush(self) -> None:
@@ -93,9 +96,11 @@ class PullLog:
         try:
             await self._write(records)
         except BaseException as error:
-            # They are as old as they are; what has come meanwhile is kept beside them.
+            # They are as old as they are; what has come meanwhile is counted with them.
             for key, pulls in gathered.items():
-                self._gathered.setdefault(key, pulls)
+                since = self._gathered.get(key)
+                pulls.count += since.count if since is not None else 0
+                self._gathered[key] = pulls
             if isinstance(error, asyncio.CancelledError):
                 raise
             log.error("pulls cannot be written to the audit log, %d wait: %s", len(self._gathered), error)

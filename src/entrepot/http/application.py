@@ -19,6 +19,7 @@ from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_respons
 from entrepot.http.messages import Headers, Request, Response, Scope, Send, send_response
 from entrepot.http.reception import Receive
 from entrepot.http.routing import Route
+from entrepot.http.v2.routes import UPLOAD_PATH
 from entrepot.telemetry.logging import AccessLog
 
 REQUEST_ID_CHARACTERS_MAX = 64
@@ -115,7 +116,7 @@ class Application:
                 "client": request.origin.address,
                 "user": request.principal.key,
                 "method": request.method,
-                "path": request.path,
+                "path": _shown(request.path, path),
                 "status": status,
                 "sent_bytes": sent,
                 "milliseconds": round(seconds * 1000, 3),
@@ -147,6 +148,14 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except Exception:
         log.exception("unexpected error", extra={"request_id": request.id})
         return route, unexpected_response(request.id)
+
+
+def _shown(path: str, route_path: str) -> str:
+    """The path without what lets somebody go on with an upload."""
+    if route_path != UPLOAD_PATH:
+        return path
+    before, _, address = path.rpartition("/")
+    return f"{before}/{address.partition('.')[0]}"
 
 
 def _refusal(error: EntrepotError, headers: Headers) -> Response:

@@ -62,7 +62,7 @@ class Request:
         if self._origin is None:
             peer: Any = self.scope.get("client")
             trusted = self.app.settings.server.trusted_proxies
-            forwarded_for = self.header(b"x-forwarded-for") if trusted else None
+            forwarded_for = self._all(b"x-forwarded-for") if trusted else None
             address = client_address(peer[0] if peer else "", forwarded_for, trusted)
             self._origin = Origin(address, self.header(b"user-agent") or "", self.id)
         return self._origin
@@ -83,6 +83,11 @@ class Request:
             self._headers = dict(reversed(self.scope["headers"]))
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def _all(self, name: bytes) -> str | None:
+        """A header that is a list, from all its lines: proxies add lines of their own (RFC 9110, section 5.3)."""
+        lines = [value.decode("latin-1") for other, value in self.scope["headers"] if other == name]
+        return ",".join(lines) if lines else None
 
     def query(self, name: str) -> str | None:
         """A query parameter's value; the first one of several."""

@@ -1,7 +1,7 @@
 """Where a request comes from, also behind proxies."""
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 ADDRESSES_MAX = 20
 """Entries of X-Forwarded-For that are looked at, from the nearest."""
@@ -9,24 +9,23 @@ ADDRESSES_MAX = 20
 
 def client_address(peer: str, forwarded_for: str | None, trusted: tuple[str, ...]) -> str:
     """The address of the client: the nearest one that is no trusted proxy's, as far as they say (RFC 7239, 5.2)."""
-    address = peer
-    if not trusted or forwarded_for is None or not is_trusted(peer, trusted):
-        return address
-    for hop in map(str.strip, reversed(forwarded_for.split(",")[-ADDRESSES_MAX:])):
-        if not _is_address(hop):
-            return address
-        address = hop
-        if not is_trusted(hop, trusted):
-            return address
-    return address
+    parsed = _address(peer)
+    if parsed is None:
+        return peer
+    if forwarded_for is not None:
+        hops = map(str.strip, reversed(forwarded_for.split(",")[-ADDRESSES_MAX:]))
+        while _is_in(parsed, trusted) and (before := _address(next(hops, ""))) is not None:
+            parsed = before
+    return str(parsed)
 
 
 def is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in _networks(trusted))
+    parsed = _address(address)
+    return parsed is not None and _is_in(parsed, trusted)
+
+
+def _is_in(address: IPv4Address | IPv6Address, trusted: tuple[str, ...]) -> bool:
+    return any(address in network for network in _networks(trusted))
 
 
 @lru_cache(maxsize=8)
@@ -34,9 +33,12 @@ def _networks(trusted: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]
     return tuple(ip_network(network) for network in trusted)
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(maxsize=1000)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """None for what is none. What an IPv6 socket makes of an IPv4 address is that address."""
     try:
-        ip_address(text)
+        # A zone (`%eth0`) means something to the other side only, and may be any text.
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return None
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

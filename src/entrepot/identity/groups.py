@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from entrepot.database import dialect
 from entrepot.database.changes import announce
@@ -89,7 +89,7 @@ def add(connection: Connection, provider: str, name: str, description: str, now_
 
     A directory's group can be granted something before the first of its members has signed in.
     """
-    if not name.strip() or len(name) > 255 or any(ord(character) < 32 for character in name):
+    if not _is_name(name):
         raise Invalid("a group's name has 1 to 255 characters")
     if provider == LOCAL and ("/" in name or not name.isprintable() or not unicodedata.is_normalized("NFC", name)):
         raise Invalid("a local group's name has no slash and nothing invisible")
@@ -145,7 +145,7 @@ def remove_member(connection: Connection, group: Group, user: User) -> bool:
 
 def set_of_user(connection: Connection, user: User, provider: str, names: Iterable[str], now_ms: int) -> bool:
     """Make these the user's groups of the provider; groups of other providers stay. True when something changed."""
-    wanted = list(dict.fromkeys(name for name in names if 0 < len(name) <= 255))[:GROUPS_OF_USER_MAX]
+    wanted = list(dict.fromkeys(filter(_is_name, names)))[:GROUPS_OF_USER_MAX]
     current = dict(
         connection.execute(
             select(groups.c.name, groups.c.id)
@@ -162,11 +162,16 @@ def set_of_user(connection: Connection, user: User, provider: str, names: Iterab
             delete(group_members).where(group_members.c.user_id == user.id, group_members.c.group_id.in_(left))
         )
     ids = _ensure(connection, provider, joined, now_ms)
-    if ids:
-        connection.execute(insert(group_members), [{"user_id": user.id, "group_id": group_id} for group_id in ids])
+    for group_id in ids:
+        # Of one user's logins at the same time, another one may have done it.
+        dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group_id})
     if joined or left:
         announce(connection, TOPIC)
     return bool(joined or left)
+
+
+def _is_name(name: str) -> bool:
+    return bool(name.strip()) and len(name) <= 255 and not any(ord(character) < 32 for character in name)
 
 
 def _ensure(connection: Connection, provider: str, names: list[str], now_ms: int) -> list[int]:

@@ -5,6 +5,7 @@ not counted. What others do elsewhere never keeps an administrator out: for admi
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -27,8 +28,8 @@ _INSERT = dialect.insert_or_ignore(login_failures, "key")
 
 def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
     """What is counted for such a try, and how many more failures each has free than a user."""
-    name = folded(name)
-    counted = {f"user:{name}@{address}": 1, f"address:{address}": ADDRESS_FACTOR}
+    name, network = _one_spelling(name), _network(address)
+    counted = {f"from:{network} {name}": 1, f"address:{network}": ADDRESS_FACTOR}
     if not administrator:
         counted[f"user:{name}"] = ADDRESS_FACTOR
     return counted
@@ -60,14 +61,26 @@ def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None
 
 def succeeded(connection: Connection, name: str, address: str) -> None:
     """Forget this user's failures from here; the address's own count stays."""
-    connection.execute(delete(login_failures).where(login_failures.c.key == f"user:{folded(name)}@{address}"))
-
-
-def folded(name: str) -> str:
-    """One text for what directories take as one name: `alice`, `ALICE`, `DOMAIN\\alice`, `alice@domain`."""
-    return name.rpartition("\\")[2].partition("@")[0].casefold()[:255]
+    key = f"from:{_network(address)} {_one_spelling(name)}"
+    connection.execute(delete(login_failures).where(login_failures.c.key == key))
 
 
 def expire(connection: Connection, now_ms: int) -> int:
     old = login_failures.c.last_at_ms < now_ms - FORGOTTEN_AFTER_MS
     return connection.execute(delete(login_failures).where(old)).rowcount
+
+
+def _one_spelling(name: str) -> str:
+    """Directories take a name in many spellings, which must not be as many tries: `ALICE`, `alice@x`."""
+    return " ".join(name.rpartition("\\")[2].partition("@")[0].casefold().split())[:255]
+
+
+def _network(address: str) -> str:
+    """An IPv6 address counts with its /64: every client has one, and all the addresses in it (RFC 6177)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))

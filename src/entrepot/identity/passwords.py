@@ -6,10 +6,12 @@ Hashes of htpasswd files (bcrypt) are taken, too, and replaced when their user s
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import bcrypt
 from argon2 import PasswordHasher
@@ -86,6 +88,14 @@ class Verifier:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
         self._waiting = 0
+        self._turns: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, *of: str) -> AsyncIterator[None]:
+        """One at a time of those that name the same: tries at once would all come before the first one has failed."""
+        lock = self._turns.setdefault(of, asyncio.Lock())
+        async with lock:
+            yield
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """See `verify`. Raises TooManyLogins."""

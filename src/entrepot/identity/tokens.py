@@ -34,9 +34,12 @@ _FORM = re.compile(
     rf"([0-9A-Za-z]{{{_CHECKSUM_CHARACTERS}}})",
     re.ASCII,
 )
+_SECRET = re.compile(rf"({PREFIX}(?:pat|bot|ref)_[0-9A-Za-z]{{0,{_ID_CHARACTERS}}})[0-9A-Za-z]*", re.ASCII)
 TOPIC = "tokens"
 """What caches about tokens are announced under."""
 TOKENS_OF_USER_MAX = 100
+REFRESH_TOKENS_OF_USER_MAX = 200
+"""Every `docker login` makes one, and few are ever taken back: the oldest go."""
 LIMITS_MAX = 50
 NAME_CHARACTERS_MAX = 255
 USED_EVERY_MS = 60_000
@@ -86,11 +89,23 @@ _PAGE = (
     .limit(bindparam("limit"))
 )
 _COUNT = select(func.count()).where(tokens.c.user_id == bindparam("user_id"), tokens.c.kind == bindparam("kind"))
+_SURPLUS = (
+    select(tokens.c.id)
+    .where(tokens.c.user_id == bindparam("user_id"), tokens.c.kind == REFRESH)
+    .order_by(tokens.c.created_at_ms.desc(), tokens.c.id)
+    .limit(100)
+    .offset(REFRESH_TOKENS_OF_USER_MAX - 1)
+)
 _EXPIRED = delete(tokens).where(tokens.c.expires_at_ms < bindparam("before_ms"))
 
 
 def looks_like_token(text: str) -> bool:
     return text.startswith(PREFIX)
+
+
+def redacted(text: str) -> str:
+    """The text without what is secret, should it be a token or have one in it."""
+    return _SECRET.sub(r"\1…", text)
 
 
 def parse_id(text: str) -> str | None:
@@ -121,6 +136,8 @@ def add(
         raise Invalid("the token would have expired already")
     if kind != REFRESH and _count(connection, user.id, kind) >= TOKENS_OF_USER_MAX:
         raise Invalid(f"{user.name} has {TOKENS_OF_USER_MAX} tokens: revoke some")
+    if kind == REFRESH:
+        _make_room(connection, user.id)
     token_id = _random(_ID_CHARACTERS)
     text = _PREFIXES[kind] + token_id + _random(_SECRET_CHARACTERS)
     text += _checksum(text)
@@ -235,6 +252,14 @@ def expire(connection: Connection, before_ms: int) -> int:
 
 def _count(connection: Connection, user_id: int, kind: str) -> int:
     return connection.execute(_COUNT, {"user_id": user_id, "kind": kind}).scalar_one()
+
+
+def _make_room(connection: Connection, user_id: int) -> None:
+    """For one more refresh token."""
+    surplus = connection.execute(_SURPLUS, {"user_id": user_id}).scalars().all()
+    if surplus:
+        connection.execute(delete(tokens).where(tokens.c.id.in_(surplus)))
+        announce(connection, TOPIC)
 
 
 def _token(row: tuple[object, ...] | RowMapping) -> Token:

@@ -6,7 +6,7 @@ another one: whoever signs in as the first is the second.
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
@@ -211,8 +211,7 @@ def add(
     now_ms: int,
 ) -> User:
     """Raises NameTaken, and Invalid for a name that cannot be one."""
-    if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
-        raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
+    _check_name(name)
     if provider == LOCAL:
         check_local_name(name)
     values = {
@@ -271,31 +270,46 @@ def remove(connection: Connection, user: User) -> None:
     connection.execute(update(users).where(users.c.linked_to == user.id).values(linked_to=None))
     connection.execute(update(users).where(users.c.owner_id == user.id).values(owner_id=None))
     connection.execute(delete(users).where(users.c.id == user.id))
-    announce(connection, TOPIC)
+    # The number may become another user's: nobody may go on with what this one could.
+    for topic in (TOPIC, "access", "tokens"):
+        announce(connection, topic)
 
 
 def provision(connection: Connection, provider: str, known: ExternalUser, now_ms: int) -> User:
-    """The row of a provider's user, made or brought up to date with what the provider says now."""
+    """The row of a provider's user, made or brought up to date with what the provider says now.
+
+    Raises Invalid for a name or a subject that cannot be one.
+    """
+    _check_name(known.name)
+    if not 0 < len(known.subject) <= NAME_CHARACTERS_MAX or "\x00" in known.subject:
+        raise Invalid("what the provider identifies the user by cannot be kept: it has 1 to 255 characters")
+    known = replace(known, display_name=_kept(known.display_name), email=_kept(known.email))
     current: Mapping[str, object] = {
         "name": known.name,
-        "display_name": known.display_name[:255],
-        "email": known.email[:255],
+        "display_name": known.display_name,
+        "email": known.email,
         "gone": False,
     }
     user = find_subject(connection, provider, known.subject)
     if user is None or user.name != known.name:
         _free_name(connection, provider, known.name)
     if user is None:
-        return add(
-            connection,
-            provider,
-            known.name,
-            subject=known.subject,
-            display_name=known.display_name,
-            email=known.email,
-            refreshed_at_ms=now_ms,
-            now_ms=now_ms,
-        )
+        try:
+            return add(
+                connection,
+                provider,
+                known.name,
+                subject=known.subject,
+                display_name=known.display_name,
+                email=known.email,
+                refreshed_at_ms=now_ms,
+                now_ms=now_ms,
+            )
+        except NameTaken:
+            # By another of the user's first logins, at the same time.
+            user = find_subject(connection, provider, known.subject)
+            if user is None:
+                raise
     if any(getattr(user, name) != value for name, value in current.items()):
         return change(connection, user, **current, refreshed_at_ms=now_ms)
     # Nothing that a worker remembers of the user has changed: nobody needs to be told.
@@ -314,6 +328,16 @@ def _free_name(connection: Connection, provider: str, name: str) -> None:
     former = find(connection, provider, name)
     if former is not None:
         change(connection, former, name=f"{name[:200]}~{former.id}", gone=True)
+
+
+def _check_name(name: str) -> None:
+    """Raises Invalid."""
+    if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
+        raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
+
+
+def _kept(text: str) -> str:
+    return text.replace("\x00", "")[:255]
 
 
 def _user(row: tuple[object, ...] | RowMapping) -> User:

@@ -61,7 +61,7 @@ class API:
 
     async def answer(self, request: Request, receive: Receive, send: Send) -> tuple[int, int]:
         """Answer the request; tells the status and the bytes of the body for logs and metrics."""
-        answer = _Answer(send, request.id)
+        answer = _Answer(send, request)
         scope = request.scope
         scope[REQUEST_KEY] = request
         request.app.cache.refresh()
@@ -104,16 +104,20 @@ class _Body:
 class _Answer:
     """Sends messages on, with the request's id, and keeps what logs want to know."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request: Request) -> None:
         self._send = send
-        self._request_id = request_id
+        self._request = request
         self.status = self.sent = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
-            message = {**message, "headers": [*headers, (b"cache-control", b"no-store")]}
+            request, headers = self._request, list(message.get("headers", ()))
+            headers += [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store")]
+            if request.body_is_left and request.scope.get("http_version") != "2":
+                # As for the other faces: the next request must not be looked for in what is left of this one.
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)
@@ -133,6 +137,7 @@ def build() -> FastAPI:
             EntrepotError: _on_error,
             RequestValidationError: _on_validation,
             HTTPException: _on_http,
+            Exception: _on_unexpected,
         },
         responses={"default": {"description": "What went wrong (RFC 9457).", "content": problems.CONTENT}},
     )
@@ -184,6 +189,11 @@ def _refusal(request: Request, error: EntrepotError) -> StarletteResponse:
 
 async def _on_validation(request: StarletteRequest, error: RequestValidationError) -> StarletteResponse:
     return problems.of_validation(error)
+
+
+async def _on_unexpected(request: StarletteRequest, error: Exception) -> StarletteResponse:
+    # The framework raises it again once it is answered: it is logged there.
+    return problems.unexpected(current(request).id)
 
 
 async def _on_http(request: StarletteRequest, error: HTTPException) -> StarletteResponse:

@@ -12,6 +12,7 @@ from entrepot.http.routing import Route
 from entrepot.http.v2 import blobs, lists, manifests, uploads
 
 PREFIX = "/v2/"
+UPLOAD_PATH = "/v2/{name}/blobs/uploads/{session}"
 _PULL, _PUSH, _DELETE = Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, Permission.REPOSITORY_DELETE
 
 ROUTES = (
@@ -25,10 +26,10 @@ ROUTES = (
     Route(("GET", "HEAD"), "/v2/{name}/blobs/{digest}", blobs.get, _PULL),
     Route(("DELETE",), "/v2/{name}/blobs/{digest}", blobs.delete, _DELETE),
     Route(("POST",), "/v2/{name}/blobs/uploads/", uploads.post, _PUSH),
-    Route(("GET", "HEAD"), "/v2/{name}/blobs/uploads/{session}", uploads.get, _PUSH),
-    Route(("PATCH",), "/v2/{name}/blobs/uploads/{session}", uploads.patch, _PUSH),
-    Route(("PUT",), "/v2/{name}/blobs/uploads/{session}", uploads.put, _PUSH),
-    Route(("DELETE",), "/v2/{name}/blobs/uploads/{session}", uploads.delete, _PUSH),
+    Route(("GET", "HEAD"), UPLOAD_PATH, uploads.get, _PUSH),
+    Route(("PATCH",), UPLOAD_PATH, uploads.patch, _PUSH),
+    Route(("PUT",), UPLOAD_PATH, uploads.put, _PUSH),
+    Route(("DELETE",), UPLOAD_PATH, uploads.delete, _PUSH),
 )
 
 
@@ -49,7 +50,7 @@ def match(request: Request) -> str | None:
         path = "/v2/{name}/blobs/{digest}"
     elif kind == "uploads" and name.endswith("/blobs"):
         name = name[: -len("/blobs")]
-        path = "/v2/{name}/blobs/uploads/{session}" if last else "/v2/{name}/blobs/uploads/"
+        path = UPLOAD_PATH if last else "/v2/{name}/blobs/uploads/"
     elif kind == "tags" and last == "list":
         path = "/v2/{name}/tags/list"
     elif kind == "referrers":
