@@ -1,4 +1,4 @@
-"""containerd pulls and pushes: by `ctr`, and through the CRI as a kubelet asks for images."""
+"""containerd pulls and pushes: by `ctr`, and through the CRI, by `crictl`, as a kubelet asks for images."""
 
 import json
 from collections.abc import Callable
@@ -80,25 +80,24 @@ def test_cri_pulls_shows_lists_and_removes_an_image(
     ours = next(entry for entry in entries if entry["platform"]["architecture"] == HERE)
     manifest = json.loads(made.content[ours["digest"]])
 
-    pulled = containerd.cri("pull", name, username=registry.username, password=registry.password)
-    assert pulled["image_ref"] == manifest["config"]["digest"]
+    credentials = f"{registry.username}:{registry.password}"
+    assert manifest["config"]["digest"] in containerd.crictl("pull", name, credentials=credentials).stdout
     for descriptor in (made.root, ours, manifest["config"], *manifest["layers"]):
         assert containerd.content(descriptor["digest"]) == made.content[descriptor["digest"]]
 
-    shown = containerd.cri("status", name)["image"]
-    assert shown["id"] == manifest["config"]["digest"]
-    assert shown["repo_digests"] == [f"{registry.host}/clients/cri@{made.digest}"]
-    assert name in [tag for image in containerd.cri("list")["images"] for tag in image["repo_tags"]]
-
     by_digest = f"{registry.host}/clients/cri@{made.digest}"
-    containerd.cri("pull", by_digest, username=registry.username, password=registry.password)
-    containerd.cri("remove", shown["id"])
-    assert "image" not in containerd.cri("status", name)
+    shown = json.loads(containerd.crictl("inspecti", "--output", "json", name).stdout)["status"]
+    assert shown["id"] == manifest["config"]["digest"]
+    assert shown["repoDigests"] == [by_digest]
+    assert name in [tag for image in containerd.images() for tag in image["repoTags"]]
+
+    containerd.crictl("pull", by_digest, credentials=credentials)
+    containerd.crictl("rmi", shown["id"])
+    assert containerd.images(name) == []
 
 
 def test_cri_pull_without_the_right_password_is_refused(containerd: Containerd, registry: Registry, push: Push) -> None:
     name = push(unique_image(), "clients/cri-private:made")
-    assert_refused(containerd.ask_cri("pull", name, succeeds=False))
-    login = {"username": registry.username, "password": "wrong"}
-    assert_refused(containerd.ask_cri("pull", name, **login, succeeds=False))
-    assert "image" not in containerd.cri("status", name)
+    assert_refused(containerd.crictl("pull", name, succeeds=False))
+    assert_refused(containerd.crictl("pull", name, credentials=f"{registry.username}:wrong", succeeds=False))
+    assert containerd.images(name) == []

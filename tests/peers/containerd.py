@@ -1,4 +1,4 @@
-"""containerd of our own, asked by `ctr` and, as a kubelet asks, through its CRI socket."""
+"""containerd of our own, asked by `ctr` and, through its CRI as a kubelet does, by `crictl`."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ class Containerd:
     def __init__(self, directory: Path) -> None:
         require_root("containerd")
         self._ctr = require_program("ctr", package="containerd")
-        self._cri = require_go_tool("cri")
+        self._crictl = require_go_tool("crictl")
         daemon = require_program("containerd", package="containerd")
         self.log_path = directory / "containerd.log"
         self._socket = directory / "containerd.sock"
@@ -69,29 +69,24 @@ class Containerd:
         path = self._socket.parent / "root" / "io.containerd.content.v1.content" / "blobs"
         return (path / digest.replace(":", "/")).read_bytes()
 
-    def cri(self, verb: str, image: str = "", *, username: str = "", password: str = "") -> Any:
-        """What the image service answers to `pull`, `status`, `list` or `remove`."""
-        return json.loads(self.ask_cri(verb, image, username=username, password=password).stdout)
+    def crictl(self, *arguments: str, credentials: str | None = None, succeeds: bool = True) -> CompletedProcess[str]:
+        """One `crictl` command; a pull takes credentials, `name:password`."""
+        environment = {} if credentials is None else {"CRICTL_CREDS": credentials}
+        config = self._socket.with_name("crictl.yaml")
+        config.touch()
+        endpoint = f"unix://{self._socket}"
+        options = ("--config", config, "--runtime-endpoint", endpoint, "--image-endpoint", endpoint, "--timeout", "30s")
+        return run([self._crictl, *options, *arguments], environment=environment, succeeds=succeeds)
 
-    def ask_cri(
-        self,
-        verb: str,
-        image: str = "",
-        *,
-        username: str = "",
-        password: str = "",
-        succeeds: bool = True,
-    ) -> CompletedProcess[str]:
-        """The same, for an answer that may be an error."""
-        command: list[str | Path] = [self._cri, "-socket", self._socket]
-        if username:
-            command += ["-username", username]
-        command += [verb, image]
-        return run(command, environment={"CRI_PASSWORD": password}, succeeds=succeeds)
+    def images(self, name: str = "") -> list[dict[str, Any]]:
+        """What the CRI lists: all images, or those of a name."""
+        listed = json.loads(self.crictl("images", "--output", "json", *filter(None, [name])).stdout)
+        images: list[dict[str, Any]] = listed["images"]
+        return images
 
     def _answers(self) -> bool:
         try:
-            self.cri("list")
+            self.images()
         except ProcessFailed:
             return False
         return True

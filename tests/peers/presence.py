@@ -4,7 +4,6 @@ What is not here skips the test, and the reason names what would provide it; `te
 lists these reasons when the run ends, and makes failures of them where ENTREPOT_TEST_REQUIRE_ALL=1.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -81,11 +80,4 @@ def _tool_cache() -> Path:
 def _go_tool_versions() -> dict[str, str]:
     lines = (REPOSITORY / "tools" / "go-tools.txt").read_text().splitlines()
     rows = [line.split() for line in lines if line and not line.startswith("#")]
-    return {name: version for name, _, version in rows} | {"cri": _cri_version()}
-
-
-def _cri_version() -> str:
-    """`tools/install` names what it builds from tools/cri by the digest of the sources."""
-    sources = REPOSITORY / "tools" / "cri"
-    content = b"".join((sources / name).read_bytes() for name in ("main.go", "go.mod", "go.sum"))
-    return hashlib.sha256(content).hexdigest()[:12]
+    return {name: version for name, _, version in rows}

@@ -137,21 +137,27 @@ class Request:
         if (self.content_length or 0) > bytes_max:
             raise limit
         received = bytearray()
-        async for piece in self.pieces(ahead_bytes=0):
+        async for piece in self._pieces(None, lambda: 0):
             received += piece
             if len(received) > bytes_max:
                 raise limit
         return bytes(received)
 
-    def pieces(self, expected: int | None = None, ahead_bytes: int = reception.BYTES_AHEAD) -> AsyncIterator[bytes]:
-        """The body as it arrives; `expected` bytes, when that was announced by other means. See `reception.pieces`."""
+    def pieces(self, expected: int | None = None) -> AsyncIterator[bytes]:
+        """A blob's bytes as they arrive; `expected` many, when that was announced by other means.
+
+        See `reception.pieces`.
+        """
+        return self._pieces(expected, self.app.store.bytes_ahead)
+
+    def _pieces(self, expected: int | None, ahead: reception.Ahead) -> AsyncIterator[bytes]:
         server = self.app.settings.server
         return reception.pieces(
             self._receive,
             self._end_body,
             announced=self.content_length,
             expected=expected,
-            ahead_bytes=ahead_bytes,
+            ahead=ahead,
             idle_seconds=server.body_idle_seconds,
             bytes_per_second_min=server.body_bytes_per_second_min,
         )

@@ -11,10 +11,9 @@ from entrepot.errors import ClientGone, Invalid, TooSlow
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], asyncio.Future[Message]]
+Ahead = Callable[[], int]
+"""How many bytes to ask of the web server at a time now; 0 is one piece. Only where the content is verified anyway."""
 
-BYTES_AHEAD = 256 * 1024
-"""Bytes asked of the web server at a time, where the content is verified anyway. Asked for piece by piece, each one
-wakes three threads in turn: 512 MiB in chunks of 32 KiB take 1.4 s of processor time, and 0.5 s in this way."""
 PIECES_AHEAD_MAX = 16
 
 
@@ -28,7 +27,7 @@ async def pieces(
     *,
     announced: int | None,
     expected: int | None,
-    ahead_bytes: int,
+    ahead: Ahead,
     idle_seconds: float,
     bytes_per_second_min: int,
 ) -> AsyncIterator[bytes]:
@@ -38,19 +37,21 @@ async def pieces(
     Raises ClientGone when the connection ends before the body does, TooSlow, and LengthMismatch.
     """
     received = 0
-    async with _Reception(receive, ahead_bytes, idle_seconds, bytes_per_second_min) as reception:
+    async with _Reception(receive, ahead, idle_seconds, bytes_per_second_min) as reception:
         while (message := await reception.next(received)) is not None:
             if message["type"] == "http.disconnect":
                 raise ClientGone("the client went away before it had sent everything")
             if not message.get("more_body", False):
                 ended()
             piece: bytes = message.get("body", b"")
+            del message  # Nothing here may hold a piece while the next one is waited for.
             if not piece:
                 continue
             received += len(piece)
             if expected is not None and received > expected:
                 raise LengthMismatch(f"the body has more than the {expected} bytes that Content-Range announced")
             yield piece
+            del piece
     if announced is not None and received < announced:
         raise ClientGone(f"the client sent {received} of the {announced} bytes that it had announced")
     if expected is not None and received != expected:
@@ -63,10 +64,10 @@ class _Reception:
     That is the order in which its answers arrive, and not that in which they were asked for: decision 0009.
     """
 
-    def __init__(self, receive: Receive, ahead_bytes: int, idle_seconds: float, bytes_per_second_min: int) -> None:
+    def __init__(self, receive: Receive, ahead: Ahead, idle_seconds: float, bytes_per_second_min: int) -> None:
         self._receive = receive
-        self._ahead_bytes = ahead_bytes
-        self._ahead = 1
+        self._ahead = ahead
+        self._pieces_ahead = 1
         self._idle_seconds = idle_seconds
         self._bytes_per_second_min = bytes_per_second_min
         self._asks = _asking(receive, self._arrive)
@@ -96,7 +97,7 @@ class _Reception:
         if not self._more:
             return None
         self._received = received
-        while len(self._asked) + len(self._arrived) < self._ahead:
+        while len(self._asked) + len(self._arrived) < self._pieces_ahead:
             self._ask()
         if not self._arrived:
             self._waiter = self._loop.create_future()
@@ -104,7 +105,8 @@ class _Reception:
         message = self._arrived.popleft().result()
         self._more = message.get("more_body", False)
         # Most bodies are one piece: only when that is here is there reason to ask for more at a time.
-        self._ahead = min(PIECES_AHEAD_MAX, max(1, self._ahead_bytes // max(1, len(message.get("body", b"")))))
+        piece_bytes = max(1, len(message.get("body", b"")))
+        self._pieces_ahead = min(PIECES_AHEAD_MAX, max(1, self._ahead() // piece_bytes))
         return message
 
     def _ask(self) -> None:

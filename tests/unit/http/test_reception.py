@@ -63,7 +63,7 @@ def body(
         server.ended,
         announced=announced,
         expected=expected,
-        ahead_bytes=ahead_bytes,
+        ahead=lambda: ahead_bytes,
         idle_seconds=idle_seconds,
         bytes_per_second_min=bytes_per_second_min,
     )
@@ -233,7 +233,7 @@ async def test_client_that_the_web_server_knows_to_be_gone_is_gone() -> None:
         lambda: None,
         announced=None,
         expected=None,
-        ahead_bytes=0,
+        ahead=lambda: 0,
         idle_seconds=NEVER_SECONDS,
         bytes_per_second_min=0,
     )
