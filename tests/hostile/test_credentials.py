@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from entrepot.identity.token_keys import TokenKeys
 from tests.conftest import StartEntrepot
 from tests.hostile.answers import assert_refused, assert_well_formed
 from tests.hostile.target import Image, Target, basic
@@ -153,13 +154,18 @@ def _key(target: Target) -> Ed25519PrivateKey:
     return key
 
 
+def _header(target: Target) -> dict[str, str]:
+    """Names the registry's own key, as its tokens do."""
+    return {"kid": TokenKeys(target.data / "keys").newest().kid}
+
+
 def _pull(target: Target, image: Image, token: str) -> Answer:
     path = f"/v2/{image.repository}/manifests/{image.tag}"
     return target.ask("GET", path, authorization=f"Bearer {token}")
 
 
 def test_token_made_as_the_registry_makes_them_is_right(target: Target, image: Image) -> None:
-    assert _pull(target, image, jwt.encode(_claims(), _key(target), "EdDSA")).status == 200
+    assert _pull(target, image, jwt.encode(_claims(), _key(target), "EdDSA", headers=_header(target))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -198,14 +204,18 @@ def test_token_made_as_the_registry_makes_them_is_right(target: Target, image: I
 )
 def test_token_with_claims_that_do_not_hold_is_refused(target: Target, image: Image, changes: dict[str, Any]) -> None:
     try:
-        token = jwt.encode(_claims(**changes), _key(target), "EdDSA")
+        token = jwt.encode(_claims(**changes), _key(target), "EdDSA", headers=_header(target))
     except TypeError:  # the library does not write what it would not read
-        token = jwt.api_jws.encode(json.dumps(_claims(**changes)).encode(), _key(target), "EdDSA")
+        token = jwt.api_jws.encode(
+            json.dumps(_claims(**changes)).encode(), _key(target), "EdDSA", headers=_header(target)
+        )
     assert_refused(_pull(target, image, token), 401, "UNAUTHORIZED")
 
 
 def test_token_of_a_clock_that_is_a_little_ahead_is_right(target: Target, image: Image) -> None:
-    token = jwt.encode(_claims(nbf=int(time.time()) + 3, iat=int(time.time()) + 3), _key(target), "EdDSA")
+    token = jwt.encode(
+        _claims(nbf=int(time.time()) + 3, iat=int(time.time()) + 3), _key(target), "EdDSA", headers=_header(target)
+    )
     assert _pull(target, image, token).status == 200
 
 
@@ -230,7 +240,7 @@ def test_token_of_a_clock_that_is_a_little_ahead_is_right(target: Target, image:
 def test_token_of_another_user_or_for_something_else_does_not_reach_here(
     target: Target, image: Image, changes: dict[str, Any], status: int
 ) -> None:
-    answer = _pull(target, image, jwt.encode(_claims(**changes), _key(target), "EdDSA"))
+    answer = _pull(target, image, jwt.encode(_claims(**changes), _key(target), "EdDSA", headers=_header(target)))
     assert answer.status == status
     assert_well_formed(answer)
 
@@ -239,14 +249,14 @@ def test_token_that_somebody_else_signed_is_refused(target: Target, image: Image
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     own = _key(target).public_key()
     claims = _claims()
-    header, payload, signature = jwt.encode(claims, _key(target), "EdDSA").split(".")
+    header, payload, signature = jwt.encode(claims, _key(target), "EdDSA", headers=_header(target)).split(".")
     changed = _base64url(json.dumps(_claims(sub="somebody")).encode())
     forged = [
-        jwt.encode(claims, Ed25519PrivateKey.generate(), "EdDSA"),
-        jwt.encode(claims, rsa_key, "RS256"),
-        jwt.encode(claims, "", "none"),
+        jwt.encode(claims, Ed25519PrivateKey.generate(), "EdDSA", headers=_header(target)),
+        jwt.encode(claims, rsa_key, "RS256", headers=_header(target)),
+        jwt.encode(claims, "", "none", headers=_header(target)),
         # The public key taken for a shared secret.
-        jwt.encode(claims, own.public_bytes(Encoding.Raw, PublicFormat.Raw), "HS256"),
+        jwt.encode(claims, own.public_bytes(Encoding.Raw, PublicFormat.Raw), "HS256", headers=_header(target)),
         f"{_HEADER_NONE}.{payload}.",
         f"{_HEADER_NONE}.{payload}.{signature}",
         f"{header}.{payload}.",

@@ -4,6 +4,7 @@ What is not here skips the test, and the reason names what would provide it; `te
 lists these reasons when the run ends, and makes failures of them where ENTREPOT_TEST_REQUIRE_ALL=1.
 """
 
+import hashlib
 import os
 import shutil
 import sys

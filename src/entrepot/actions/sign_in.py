@@ -136,11 +136,13 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     if tokens.looks_like_token(token):
         return await with_token(app, token, origin)
     now = app.clock() // 1000
-    known: Bearer | None = app.cache.get(BEARER_TOPIC, token)
+    app.keys.token.refresh()
+    key = (app.keys.token.version, token)
+    known: Bearer | None = app.cache.get(BEARER_TOPIC, key)
     if known is None:
         # Verifying takes 120 microseconds, remembering none.
-        known = bearer.verify(app.keys.token, token)
-        app.cache.put(app.cache.stamp(), BEARER_TOPIC, token, known, len(token) + 1000)
+        known = bearer.verify(app.keys.token, token, now)
+        app.cache.put(app.cache.stamp(), BEARER_TOPIC, key, known, len(token) + 1000)
     if known.expires_at + bearer.LEEWAY_SECONDS < now:
         raise TokenInvalid("the bearer token has expired: get a new one")
     principal = known.principal
@@ -192,7 +194,7 @@ async def issue_token(
         if scope.actions - granted.actions - {"*"}:
             refused.append(f"{scope.type}:{scope.name}:{','.join(sorted(scope.actions - granted.actions))}")
     now, lifetime = app.clock() // 1000, app.settings.token.lifetime_seconds
-    token = bearer.issue(app.keys.token, principal, tuple(scopes), now, lifetime)
+    token = bearer.issue(app.keys.token.newest(), principal, tuple(scopes), now, lifetime)
     refresh = None
     if not principal.is_anonymous:
         detail: dict[str, object] = {

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from entrepot.identity.errors import TokenInvalid
+from entrepot.identity.token_keys import LIFETIME_SECONDS_MAX, TokenKey, TokenKeys
 from entrepot.principal import SCOPES_MAX, Credential, Principal, Scope
 
 ALGORITHM = "EdDSA"
@@ -25,7 +25,7 @@ class Bearer:
     issued_at: int
 
 
-def issue(key: Ed25519PrivateKey, principal: Principal, scopes: tuple[Scope, ...], now: int, lifetime: int) -> str:
+def issue(key: TokenKey, principal: Principal, scopes: tuple[Scope, ...], now: int, lifetime: int) -> str:
     """A signed token for these scopes. `now` and `lifetime` are in seconds."""
     claims = {
         "iss": ISSUER,
@@ -39,21 +39,26 @@ def issue(key: Ed25519PrivateKey, principal: Principal, scopes: tuple[Scope, ...
         "jti": secrets.token_hex(8),
         "access": [{"type": s.type, "name": s.name, "actions": sorted(s.actions)} for s in scopes],
     }
-    return jwt.encode(claims, key, algorithm=ALGORITHM)
+    return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
 
 
-def verify(key: Ed25519PrivateKey, token: str) -> Bearer:
-    """Raises TokenInvalid for a token that is not ours, was changed, or is over."""
+def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
+    """Raises TokenInvalid for a token that is not ours, was changed, or is over. `now` is in seconds."""
     try:
+        key = keys.find(jwt.get_unverified_header(token)["kid"], now)
+        if key is None:
+            raise TokenInvalid("the bearer token was signed with a key that is not in use: get a new one")
         claims = jwt.decode(
             token,
-            key.public_key(),
+            key.private.public_key(),
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
             options={"require": ["exp", "iat", "nbf", "sub", "jti"]},
             leeway=LEEWAY_SECONDS,
         )
+        if claims["exp"] > now + LIFETIME_SECONDS_MAX + LEEWAY_SECONDS:
+            raise TokenInvalid("the bearer token is good for longer than one can be: get a new one")
         scopes = tuple(_scope(entry) for entry in claims["access"][:SCOPES_MAX])
         credential = Credential(str(claims["credential"]["kind"]), str(claims["credential"]["id"]))
         principal = Principal(str(claims["provider"]), str(claims["sub"]), scopes, credential)

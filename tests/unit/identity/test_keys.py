@@ -8,13 +8,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from entrepot.identity.keys import UPLOAD_KEY_BYTES, Keys, KeysUnreadable, load_or_make
+from entrepot.identity.key_files import KeysUnreadable
+from entrepot.identity.keys import UPLOAD_KEY_BYTES, Keys, load_or_make
 
 
 def _same(one: Keys, other: Keys) -> bool:
     return (
         one.upload == other.upload
-        and one.token.private_bytes_raw() == other.token.private_bytes_raw()
+        and one.token.newest().private.private_bytes_raw() == other.token.newest().private.private_bytes_raw()
         and one.audit.private_bytes_raw() == other.audit.private_bytes_raw()
     )
 
@@ -45,8 +46,12 @@ def test_keys_of_two_registries_are_different(tmp_path: Path) -> None:
     one, other = load_or_make(tmp_path / "one"), load_or_make(tmp_path / "other")
 
     assert one.upload != other.upload
-    assert one.token.private_bytes_raw() != other.token.private_bytes_raw()
-    assert one.audit.private_bytes_raw() != other.audit.private_bytes_raw() != one.token.private_bytes_raw()
+    assert one.token.newest().private.private_bytes_raw() != other.token.newest().private.private_bytes_raw()
+    assert (
+        one.audit.private_bytes_raw()
+        != other.audit.private_bytes_raw()
+        != one.token.newest().private.private_bytes_raw()
+    )
 
 
 def test_key_that_is_missing_is_made_beside_the_other(tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_key_that_is_missing_is_made_beside_the_other(tmp_path: Path) -> None:
     second = load_or_make(tmp_path)
 
     assert second.upload == first.upload
-    assert second.token.private_bytes_raw() != first.token.private_bytes_raw()
+    assert second.token.newest().private.private_bytes_raw() != first.token.newest().private.private_bytes_raw()
 
 
 def test_keys_made_by_many_at_once_are_the_same(tmp_path: Path) -> None:
