@@ -14,7 +14,7 @@ from entrepot.cli.errors import CredentialsUnreadable
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`token_id` is empty for a token that was brought along, which signing out leaves alone. Its token is not printed."""
+    """`token_id` is empty for a token that was brought along, which signing out leaves alone."""
 
     user: str
     token: str = field(repr=False)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
-from click import Command, Context
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
@@ -44,10 +43,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 class Commands(TyperGroup):
     """Imports a command's module when the command is called or its help is shown: most of them are slow to import."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         module, function, panel = COMMANDS[cmd_name]
@@ -62,7 +61,7 @@ class Commands(TyperGroup):
         command.name = cmd_name
         command.rich_help_panel = panel
         command.context_settings = {**command.context_settings, **CONTEXT}
-        return command  # type: ignore[no-any-return]
+        return command
 
 
 app = typer.Typer(

@@ -47,7 +47,7 @@ def remote(function: "Callable[Concatenate[Client, P], None]") -> Callable[..., 
     # typer reads both, and would follow the wrapped function's otherwise.
     command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *options]}
-    del command.__wrapped__  # type: ignore[attr-defined]
+    del command.__wrapped__
     return command
 
 
