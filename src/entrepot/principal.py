@@ -31,8 +31,8 @@ class Limit:
 class Credential:
     """How the principal showed who it is.
 
-    `kind` is `none`, `password`, `token` (personal), `robot`, `workload`, `session` or `certificate`; `id` names a
-    token, and is never the secret itself.
+    `kind` is `none`, `password`, `token` (personal), `robot`, `workload`, `session`, `certificate`, or `console` for
+    who works on the data directory itself; `id` names a token, and is never the secret itself.
     """
 
     kind: str

@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from entrepot.errors import Invalid
 
 VARIABLE_PREFIX = "ENTREPOT_"
-OTHER_VARIABLES = frozenset({"ENTREPOT_ADMIN_PASSWORD", "ENTREPOT_CONFIG"})
+OTHER_VARIABLES = frozenset(
+    {"ENTREPOT_ADMIN_PASSWORD", "ENTREPOT_CONFIG", "ENTREPOT_URL", "ENTREPOT_TOKEN", "ENTREPOT_CA_FILE"}
+)
 TEST_VARIABLE_PREFIX = "ENTREPOT_TEST_"
 
 
-PROVIDER_NAMES_RESERVED = frozenset({"local", "robot"})
+PROVIDER_NAMES_RESERVED = frozenset({"local", "robot", "operator"})
 
 
 class SettingsInvalid(Invalid):

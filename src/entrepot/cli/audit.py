@@ -1,4 +1,4 @@
-"""`entrepot audit …`: on the registry's database itself, and, to verify, on nothing but files."""
+"""`entrepot audit …`: by the API, on the registry's database itself, and, to verify, on nothing but files."""
 
 import sys
 from datetime import UTC, datetime
@@ -15,9 +15,12 @@ from entrepot.audit import verify as verification
 from entrepot.audit.hashing import time_text
 from entrepot.audit.query import Filter
 from entrepot.audit.signing import key_id, load_public, public_pem
-from entrepot.cli import direct
+from entrepot.cli import audit_log, direct
+from entrepot.cli.audit_log import Action, Actor, Address, Below, From, OfDigest, Outcome, Resource, To
 from entrepot.cli.options import JSON, ConfigFile, Data
-from entrepot.cli.tables import show
+from entrepot.cli.remote import CaFile, Url, connect, is_direct
+from entrepot.cli.tables import show, show_one
+from entrepot.cli.values import moment
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.errors import Invalid
@@ -33,6 +36,9 @@ class Format(StrEnum):
 
     JSONL = "jsonl"
     CEF = "cef"
+
+
+app.command("list")(audit_log.listing)
 
 
 @app.command()
@@ -73,19 +79,37 @@ def verify(
 def export_command(
     data: Data = None,
     config: ConfigFile = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before: 2026-11-25T10:00Z.")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time.")] = None,
-    actor: Annotated[str, typer.Option("--actor", help="Only what this user did, as in local:alice.")] = "",
-    action: Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")] = "",
-    resource: Annotated[str, typer.Option("--resource", help="Only this, as in repository:team/app.")] = "",
-    below: Annotated[str, typer.Option("--below", help="Only what is below this namespace.")] = "",
-    digest: Annotated[str, typer.Option("--digest", help="Only what has this digest.")] = "",
-    address: Annotated[str, typer.Option("--address", help="Only what came from this address.")] = "",
-    outcome: Annotated[str, typer.Option("--outcome", help="done, refused or failed.")] = "",
+    url: Url = None,
+    ca_file: CaFile = None,
+    from_: From = None,
+    to: To = None,
+    actor: Actor = "",
+    action: Action = "",
+    resource: Resource = "",
+    below: Below = "",
+    digest: OfDigest = "",
+    address: Address = "",
+    outcome: Outcome = "",
     format_: Annotated[Format, typer.Option("--format", help="Only jsonl can be verified.")] = Format.JSONL,
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here.")] = None,
 ) -> None:
-    """Write what the database holds to the standard output. What the filter leaves out is hidden, not missing."""
+    """Write the log to the standard output. What the filter leaves out is hidden, not missing."""
+    if not is_direct(url, data, config):
+        asked = {
+            "format": format_.value,
+            "from": moment(from_),
+            "to": moment(to),
+            "actor": actor,
+            "action": action,
+            "resource": resource,
+            "below": below.strip("/"),
+            "digest": digest,
+            "address": address,
+            "outcome": outcome,
+        }
+        with connect(url, ca_file) as client:
+            audit_log.export_from(client, asked, output)
+        return
     settings = settings_module.load(config, overrides={"data": data})
     wanted = Filter(
         actor=actor,
@@ -118,15 +142,25 @@ def export_command(
 
 
 @app.command("public-key")
-def public_key(data: Data = None, config: ConfigFile = None) -> None:
+def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None) -> None:
     """Print the key that verifies exports, as PEM. Keep a copy where the registry's operators cannot change it."""
+    if not is_direct(url, data, config):
+        with connect(url, ca_file) as client:
+            typer.echo(client.get("/audit/public-key")["public_key"], nl=False)
+        return
     settings = settings_module.load(config, overrides={"data": data})
     typer.echo(public_pem(load_or_make(settings.data / "keys").audit.public_key()), nl=False)
 
 
 @app.command()
-def status(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
+def status(
+    url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None, json: JSON = False
+) -> None:
     """Show how far the log is sealed, signed, archived and forwarded."""
+    if not is_direct(url, data, config):
+        with connect(url, ca_file) as client:
+            show_one(client.get("/audit/status"), json=json)
+        return
     settings = settings_module.load(config, overrides={"data": data})
     keys = load_or_make(settings.data / "keys")
 

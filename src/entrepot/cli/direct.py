@@ -1,15 +1,26 @@
 """Commands that work on the registry's database itself, whether or not the server runs."""
 
 import asyncio
+import getpass
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from entrepot import settings as settings_module
+from entrepot.audit import record
+from entrepot.audit.record import Act
+from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.database.open import database_url, open_database
 from entrepot.migrations import schema
+from entrepot.principal import NOWHERE, Credential, Principal
 from entrepot.settings import Settings
+
+OPERATOR = "operator"
+"""The provider, in the audit log, of who has access to the data directory; the name is the operating system's."""
+CONSOLE = Credential("console")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,3 +46,23 @@ def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
 
     schema.upgrade(database_url(settings.database, settings.data))
     return asyncio.run(run())
+
+
+def load(data: Path | None, config: Path | None) -> Settings:
+    """The settings that a command's options name. Raises SettingsInvalid."""
+    return settings_module.load(config, overrides={"data": data})
+
+
+def change(
+    settings: Settings, act: Act, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a domain's function in a transaction, with a record of it in the audit log: who runs this answers for it."""
+    name = getpass.getuser()
+    composed = record.compose(system_clock(), Principal(OPERATOR, name, credential=CONSOLE), NOWHERE, act)
+
+    def both(connection: Connection) -> T:
+        result = function(connection, *args, **kwargs)
+        record.write(connection, composed)
+        return result
+
+    return write(settings, both)

@@ -1,27 +1,82 @@
-"""Joins the commands; errors become one line and an exit status."""
+"""Joins the commands, each loaded when it is called; errors become one line and an exit status."""
 
+import importlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from entrepot.cli import audit, config, maintenance, migrate, namespace, serve, user
+from entrepot.cli.errors import FAILED, status_of
 from entrepot.errors import EntrepotError
+
+OPERATING, USING = "Run a registry", "Use a registry"
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    # name: module in this folder, function (or `app` for a group of commands), panel in the help
+    "serve": ("serve", "serve", OPERATING),
+    "worker": ("maintenance", "worker", OPERATING),
+    "collect": ("maintenance", "collect", OPERATING),
+    "migrate": ("migrate", "migrate", OPERATING),
+    "config": ("config", "app", OPERATING),
+    "admin": ("admin", "app", OPERATING),
+    "keys": ("keys", "app", OPERATING),
+    "login": ("login", "login", USING),
+    "logout": ("login", "logout", USING),
+    "use": ("login", "use", USING),
+    "whoami": ("login", "whoami", USING),
+    "user": ("user", "app", USING),
+    "group": ("group", "app", USING),
+    "robot": ("robot", "app", USING),
+    "token": ("token", "app", USING),
+    "role": ("role", "app", USING),
+    "grant": ("grant", "app", USING),
+    "namespace": ("namespace", "app", USING),
+    "repository": ("repository", "app", USING),
+    "access": ("access", "app", USING),
+    "audit": ("audit", "app", USING),
+}
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """Imports a command's module when the command is called or its help is shown: most of them are slow to import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, panel = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(f"entrepot.cli.{module}"), function)
+        command: Any
+        if isinstance(found, typer.Typer):
+            command = get_group(found)
+        else:
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(found)
+            command = get_command(single)
+        command.name = cmd_name
+        command.rich_help_panel = panel
+        command.context_settings = {**command.context_settings, **CONTEXT}
+        return command
+
 
 app = typer.Typer(
     name="entrepot",
+    cls=Commands,
     help="Entrepot, a private container registry.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
-app.command("serve")(serve.serve)
-app.command("worker")(maintenance.worker)
-app.command("collect")(maintenance.collect)
-app.command("migrate")(migrate.migrate)
-app.add_typer(config.app, name="config")
-app.add_typer(user.app, name="user")
-app.add_typer(namespace.app, name="namespace")
-app.add_typer(audit.app, name="audit")
+
+
+@app.callback()
+def root() -> None:
+    """Entrepot, a private container registry."""
 
 
 def main() -> None:
@@ -29,8 +84,8 @@ def main() -> None:
         app()
     except EntrepotError as error:
         print(f"entrepot: {error.message}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(status_of(error))
     except OSError as error:
         # The machine's own words name the file or the address that is not as it should be.
         print(f"entrepot: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED)

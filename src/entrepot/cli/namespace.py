@@ -1,54 +1,97 @@
-"""`entrepot namespace …`."""
+"""`entrepot namespace …`: by the API, or with `--data` or `--config` on the data directory itself."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from entrepot import settings as settings_module
-from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
+from entrepot.cli.remote import CaFile, Url, connect, is_direct
 from entrepot.cli.tables import show
-from entrepot.clock import system_clock
-from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 
 app = typer.Typer(help="Namespaces: who may pull from what is below them.", no_args_is_help=True)
-Path = Annotated[str, typer.Argument(help="A namespace or a repository; / is the whole registry.")]
+PathOf = Annotated[str, typer.Argument(metavar="PATH", help="A namespace or a repository; / is the whole registry.")]
 
 
 @app.command()
-def public(path: Path, data: Data = None, config: ConfigFile = None) -> None:
+def public(path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None) -> None:
     """Let everybody pull from the repositories below, without signing in."""
-    _set(path, True, data, config)
+    _set(path, "public", url, ca_file, data, config)
 
 
 @app.command()
-def private(path: Path, data: Data = None, config: ConfigFile = None) -> None:
-    """Let only those pull who are allowed to (the default)."""
-    _set(path, False, data, config)
+def private(
+    path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
+) -> None:
+    """Let only those pull who are allowed to, as when nothing is set."""
+    _set(path, "private", url, ca_file, data, config)
 
 
 @app.command()
-def inherit(path: Path, data: Data = None, config: ConfigFile = None) -> None:
+def inherit(
+    path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
+) -> None:
     """Remove the setting: what holds for the namespace above holds again."""
-    settings = settings_module.load(config, overrides={"data": data})
-    removed = direct.write(settings, namespaces.inherit, _parse(path))
-    typer.echo(f"{path} {'inherits now' if removed else 'had no setting of its own'}")
+    _set(path, "inherit", url, ca_file, data, config)
 
 
 @app.command("list")
-def listing(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
+def listing(
+    url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None, json: JSON = False
+) -> None:
     """Show the namespaces that have a setting of their own."""
-    settings = settings_module.load(config, overrides={"data": data})
-    rows = direct.write(settings, namespaces.listing)
-    show(("namespace", "public"), [(row.path or "/", row.public) for row in rows], json=json)
+    if is_direct(url, data, config):
+        from entrepot.cli import direct
+        from entrepot.namespaces import namespaces
+
+        found = direct.write(direct.load(data, config), namespaces.listing)
+        rows = [(row.path or "/", row.public) for row in found]
+    else:
+        with connect(url, ca_file) as client:
+            rows = [(entry["path"] or "/", entry["visibility"] == "public") for entry in client.pages("/namespaces")]
+    show(("namespace", "public"), rows, json=json)
 
 
-def _set(path: str, public: bool, data: "Data", config: "ConfigFile") -> None:
-    settings = settings_module.load(config, overrides={"data": data})
-    direct.write(settings, namespaces.set_public, _parse(path), public, system_clock())
-    typer.echo(f"{path} is {'public' if public else 'private'} now")
+def _set(
+    path: str, visibility: str, url: str | None, ca_file: Path | None, data: Path | None, config: Path | None
+) -> None:
+    name = "" if path == "/" else RepositoryName.parse(path.strip("/"))
+    if is_direct(url, data, config):
+        changed = _set_directly(name, visibility, data, config)
+    else:
+        changed = _set_by_api(name, visibility, url, ca_file)
+    if visibility == "inherit":
+        typer.echo(f"{path} {'inherits now' if changed else 'had no setting of its own'}")
+    else:
+        typer.echo(f"{path} is {visibility} now")
 
 
-def _parse(path: str) -> str:
-    return "" if path == "/" else RepositoryName.parse(path.strip("/"))
+def _set_by_api(name: str, visibility: str, url: str | None, ca_file: Path | None) -> bool:
+    from entrepot.errors import NotFound
+
+    address = f"/namespaces/{name}"
+    with connect(url, ca_file) as client:
+        if visibility != "inherit":
+            client.put(address, {"visibility": visibility})
+            return True
+        try:
+            client.delete(address)
+        except NotFound:
+            return False
+        return True
+
+
+def _set_directly(name: str, visibility: str, data: Path | None, config: Path | None) -> bool:
+    from entrepot.audit.record import Act
+    from entrepot.cli import direct
+    from entrepot.clock import system_clock
+    from entrepot.namespaces import namespaces
+
+    settings = direct.load(data, config)
+    resource = f"namespace:{name}" if name else "registry"
+    act = Act("namespace:visibility", resource, detail={"visibility": visibility})
+    if visibility == "inherit":
+        return direct.change(settings, act, namespaces.inherit, name)
+    direct.change(settings, act, namespaces.set_public, name, visibility == "public", system_clock())
+    return True

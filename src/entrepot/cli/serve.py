@@ -21,10 +21,10 @@ PASSWORD_VARIABLE = "ENTREPOT_ADMIN_PASSWORD"  # noqa: S105 (a name, not a passw
 def serve(
     data: Data = None,
     listen: Annotated[
-        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen [default: 127.0.0.1:5000].")
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:5000).")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", help="Worker processes [default: one a processor].")
+        int | None, typer.Option("--workers", metavar="N", help="Worker processes (default: one a processor).")
     ] = None,
     config: ConfigFile = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM certificate chain.")] = None,
@@ -71,7 +71,7 @@ def _greet(settings: Settings, password: str | None) -> None:
         lines += [
             "",
             f"  administrator: {users.ADMINISTRATOR}",
-            f"  password:      {password}     (shown this once; change it with: entrepot user password)",
+            f"  password:      {password}     (shown this once; lost, reset it with: entrepot admin reset-password)",
         ]
     lines += [
         "",

@@ -1,6 +1,7 @@
 """Prints rows: a table for people, JSON for scripts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import orjson
 import typer
@@ -8,7 +9,7 @@ import typer
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool) -> None:
     if json:
-        typer.echo(orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows], option=orjson.OPT_INDENT_2))
+        show_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     # Imported here because it takes 80 ms, and JSON does without.
     from rich import box
@@ -17,5 +18,74 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
 
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*(_text(value) for value in row))
     Console().print(table)
+
+
+def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
+    """What the API lists: all that it says as JSON, these members of it as a table. `a.b` is a member's member."""
+    if json:
+        show_json(list(items))
+    else:
+        titles = [column.replace("_", " ") for column in columns]
+        show(titles, ([_member(item, column) for column in columns] for item in items), json=False)
+
+
+def show_one(item: Mapping[str, object], *, json: bool) -> None:
+    """One resource: a row for each member."""
+    if json:
+        show_json(item)
+    else:
+        show(("", "value"), [(name.replace("_", " "), value) for name, value in item.items()], json=False)
+
+
+def show_json(value: object) -> None:
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def say(text: str) -> None:
+    """For the person, beside what the command prints for the next program."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal that something takes its time."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+def _member(item: object, column: str) -> object:
+    for name in column.split("."):
+        item = item.get(name) if isinstance(item, Mapping) else None
+    return item
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return place_text(value) or ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return "\n".join(_text(entry) for entry in value) if value and _nested(value) else ", ".join(map(_text, value))
+    return str(value)
+
+
+def _nested(values: Sequence[object]) -> bool:
+    return isinstance(values[0], Mapping)
+
+
+def place_text(value: Mapping[object, object]) -> str:
+    """`namespace:team` for where something holds, empty for anything else."""
+    if set(value) != {"kind", "path"}:
+        return ""
+    return f"{value['kind']}:{value['path']}" if value["path"] else str(value["kind"])

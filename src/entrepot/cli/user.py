@@ -1,32 +1,194 @@
-"""`entrepot user …`."""
+"""`entrepot user …`: users of all providers, by the API."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entrepot import settings as settings_module
-from entrepot.cli import direct
-from entrepot.cli.options import ConfigFile, Data
-from entrepot.errors import NotFound
-from entrepot.identity import passwords, users
+from entrepot.cli.options import JSON
+from entrepot.cli.remote import remote
+from entrepot.cli.secret_input import Generate, PasswordStdin, new_password
+from entrepot.cli.tables import say, show_items, show_one
+from entrepot.cli.token import COLUMNS as TOKEN_COLUMNS
+from entrepot.cli.values import reference, split
 
-app = typer.Typer(help="Users of this registry.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+app = typer.Typer(help="Users, of this registry and of its providers.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")]
+DisplayName = Annotated[str | None, typer.Option("--display-name", help="How people call the user.")]
+Email = Annotated[str | None, typer.Option("--email", help="The user's address.")]
 
 
-@app.callback()
-def group() -> None:
-    """Users of this registry."""
+@app.command("list")
+@remote
+def listing(
+    client: "Client",
+    provider: Annotated[str, typer.Option("--provider", help="Only of this provider.")] = "",
+    search: Annotated[str, typer.Option("--search", help="With this text in the name.")] = "",
+    json: JSON = False,
+) -> None:
+    """List users."""
+    items = client.pages("/users", provider=provider, search=search)
+    show_items(items, ("provider", "name", "display_name", "administrator", "disabled"), json=json)
 
 
 @app.command()
-def password(
-    name: Annotated[str, typer.Argument(help="The user.")] = users.ADMINISTRATOR,
-    data: Data = None,
-    config: ConfigFile = None,
+@remote
+def show(client: "Client", name: Name, json: JSON = False) -> None:
+    """Show a user."""
+    show_one(client.get(_path(name)), json=json)
+
+
+@app.command()
+@remote
+def add(
+    client: "Client",
+    name: Annotated[str, typer.Argument(help="The name of a new user of this registry.")],
+    display_name: DisplayName = None,
+    email: Email = None,
+    administrator: Annotated[bool, typer.Option("--administrator", help="May do everything.")] = False,
+    password_stdin: PasswordStdin = False,
+    generate: Generate = False,
 ) -> None:
-    """Set a local user's password, asked for on the terminal."""
-    settings = settings_module.load(config, overrides={"data": data})
-    new = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
-    if not direct.write(settings, users.set_password, name, passwords.hash_password(new)):
-        raise NotFound(f"there is no local user {name}")
-    typer.echo(f"the password of {name} is changed")
+    """Add a user of this registry, with a password that is asked for."""
+    from entrepot.cli.client import path_of
+    from entrepot.errors import Conflict, NotFound
+
+    path = path_of("users", "local", name)
+    try:
+        client.get(path)
+    except NotFound:
+        pass
+    else:
+        raise Conflict(f"there is a user {name} already")
+    password, generated = new_password(stdin=password_stdin, generate=generate)
+    body = {"display_name": display_name or "", "email": email or "", "administrator": administrator}
+    client.put(path, {**body, "password": password})
+    say(f"added local:{name}")
+    if generated:
+        typer.echo(password)
+
+
+@app.command()
+@remote
+def change(
+    client: "Client",
+    name: Name,
+    display_name: DisplayName = None,
+    email: Email = None,
+    administrator: Annotated[
+        bool | None, typer.Option("--administrator/--no-administrator", help="May do everything, or no more.")
+    ] = None,
+) -> None:
+    """Change what is known of a user."""
+    wanted = {"display_name": display_name, "email": email, "administrator": administrator}
+    _change(client, name, **{key: value for key, value in wanted.items() if value is not None})
+    say(f"changed {reference(name)}")
+
+
+@app.command()
+@remote
+def disable(client: "Client", name: Name) -> None:
+    """Keep a user out: nothing that the user has is good until the user is enabled again."""
+    _change(client, name, disabled=True)
+    say(f"{reference(name)} is disabled")
+
+
+@app.command()
+@remote
+def enable(client: "Client", name: Name) -> None:
+    """Let a user in again."""
+    _change(client, name, disabled=False)
+    say(f"{reference(name)} is enabled")
+
+
+@app.command()
+@remote
+def remove(client: "Client", name: Name) -> None:
+    """Remove a user, with the user's tokens and grants. What the user pushed stays."""
+    client.delete(_path(name))
+    say(f"removed {reference(name)}")
+
+
+@app.command()
+@remote
+def link(
+    client: "Client",
+    name: Name,
+    to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Who the user is from now on.")],
+) -> None:
+    """Make a user another login of an account: whoever signs in as the first is the second."""
+    _change(client, name, linked_to=reference(to))
+    say(f"{reference(name)} signs in as {reference(to)}")
+
+
+@app.command()
+@remote
+def unlink(client: "Client", name: Name) -> None:
+    """Make a user an account of its own again."""
+    _change(client, name, linked_to=None)
+    say(f"{reference(name)} is an account of its own")
+
+
+@app.command("reset-password")
+@remote
+def reset_password(
+    client: "Client",
+    name: Annotated[str, typer.Argument(metavar="USER", help="A user of this registry.")],
+    password_stdin: PasswordStdin = False,
+    generate: Generate = False,
+) -> None:
+    """Set the password of a user of this registry. Without anybody to ask: entrepot admin reset-password."""
+    path = _path(name)
+    found = client.ask("GET", path)
+    password, generated = new_password(stdin=password_stdin, generate=generate)
+    client.put(path, {"password": password}, tag=found.tag)
+    say(f"the password of {reference(name)} is changed")
+    if generated:
+        typer.echo(password)
+
+
+@app.command("import-htpasswd")
+@remote
+def import_htpasswd(
+    client: "Client",
+    file: Annotated[Path, typer.Argument(help="An htpasswd file with bcrypt hashes (htpasswd -B).", dir_okay=False)],
+    replace: Annotated[bool, typer.Option("--replace", help="Set the passwords of users that are there, too.")] = False,
+    json: JSON = False,
+) -> None:
+    """Add the users of an htpasswd file; they go on signing in with the passwords they have."""
+    from entrepot.cli.tables import show
+
+    done = client.post("/users/import-htpasswd", {"text": file.read_text(encoding="utf-8"), "replace": replace})
+    rows = [(done_to, name, "") for done_to in ("created", "replaced", "kept") for name in done[done_to]]
+    rows += [("refused", entry["name"] or f"line {entry['line']}", entry["reason"]) for entry in done["refused"]]
+    show(("what", "user", "why"), rows, json=json)
+    if done["refused"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@remote
+def tokens(client: "Client", name: Name, json: JSON = False) -> None:
+    """List a user's tokens."""
+    show_items(client.pages(f"{_path(name)}/tokens"), TOKEN_COLUMNS, json=json)
+
+
+@app.command("revoke-token")
+@remote
+def revoke_token(client: "Client", name: Name, token: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+    """Revoke a token of a user."""
+    client.delete(f"{_path(name)}/tokens/{token}")
+    say(f"revoked {token}")
+
+
+def _path(name: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return path_of("users", *split(name))
+
+
+def _change(client: "Client", name: str, **values: Any) -> None:
+    client.patch(_path(name), values)

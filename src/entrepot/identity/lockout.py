@@ -7,7 +7,7 @@ not counted. What others do elsewhere never keeps an administrator out: for admi
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from entrepot.database import dialect
 from entrepot.identity.tables import login_failures
@@ -63,6 +63,15 @@ def succeeded(connection: Connection, name: str, address: str) -> None:
     """Forget this user's failures from here; the address's own count stays."""
     key = f"from:{_network(address)} {_one_spelling(name)}"
     connection.execute(delete(login_failures).where(login_failures.c.key == key))
+
+
+def forget(connection: Connection, name: str) -> None:
+    """Forget this user's failures from everywhere, and those of all addresses: any may be where the user comes from."""
+    key, name = login_failures.c.key, name[:255]
+    of_user = key.startswith(f"user:{name}@", autoescape=True)
+    connection.execute(
+        delete(login_failures).where(or_(key == f"user:{name}", of_user, key.startswith("address:", autoescape=True)))
+    )
 
 
 def expire(connection: Connection, now_ms: int) -> int:

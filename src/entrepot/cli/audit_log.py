@@ -1,0 +1,78 @@
+"""`entrepot audit list`, and the export, by the API."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entrepot.cli.options import JSON
+from entrepot.cli.remote import remote
+from entrepot.cli.tables import show, show_json, waiting
+from entrepot.cli.values import moment
+
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before: 2026-11-25T10:00Z.")]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time.")]
+Actor = Annotated[str, typer.Option("--actor", help="Only what this user did, as in local:alice.")]
+Action = Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")]
+Resource = Annotated[str, typer.Option("--resource", help="Only this, as in repository:team/app.")]
+Below = Annotated[str, typer.Option("--below", help="Only what is below this namespace.")]
+OfDigest = Annotated[str, typer.Option("--digest", help="Only what has this digest.")]
+Address = Annotated[str, typer.Option("--address", help="Only what came from this address.")]
+Outcome = Annotated[str, typer.Option("--outcome", help="done, refused or failed.")]
+
+
+@remote
+def listing(
+    client: "Client",
+    from_: From = None,
+    to: To = None,
+    actor: Actor = "",
+    action: Action = "",
+    resource: Resource = "",
+    below: Below = "",
+    digest: OfDigest = "",
+    address: Address = "",
+    outcome: Outcome = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Records at most.")] = 100,
+    json: JSON = False,
+) -> None:
+    """List records of the audit log, the newest first."""
+    query = {
+        "from": moment(from_),
+        "to": moment(to),
+        "actor": actor,
+        "action": action,
+        "resource": resource,
+        "below": below.strip("/"),
+        "digest": digest,
+        "address": address,
+        "outcome": outcome,
+    }
+    found = []
+    for entry in client.pages("/audit", **query):
+        found.append(entry)
+        if len(found) == limit:
+            break
+    if json:
+        show_json(found)
+        return
+    columns = ("time", "actor", "address", "action", "resource", "outcome", "reason")
+    show(columns, ([entry["record"].get(name) for name in columns] for entry in found), json=False)
+
+
+def export_from(client: "Client", query: Mapping[str, object], output: Path | None) -> None:
+    """Write the export that the registry makes to a file or the standard output."""
+    pieces = client.download("/audit/export", **query)
+    if output is None:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    with waiting("exporting"), output.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)

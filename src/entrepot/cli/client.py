@@ -1,0 +1,215 @@
+"""The API of a running registry: JSON in, JSON out, and what is refused as an error that says why."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from entrepot.cli.errors import Changed, NotReachable
+from entrepot.errors import Conflict, Denied, EntrepotError, Invalid, NotFound, RateLimited, Unauthenticated
+
+API = "/api/v1"
+CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+PAGE_ENTRIES = 500
+LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
+SESSION_COOKIE = "entrepot_session"
+_KINDS: Mapping[int, type[EntrepotError]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    412: Changed,
+    429: RateLimited,
+}
+_ADVICE = {401: "sign in with: entrepot login"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request shows to be somebody's: one of these, or nothing."""
+
+    token: str = ""
+    password: tuple[str, str] | None = None
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is None for an answer without one; `tag` is the resource's entity tag."""
+
+    status: int
+    body: Any
+    tag: str | None
+
+
+class Client:
+    """One registry. Use it as a context manager. Every call raises a kind of EntrepotError for what is refused."""
+
+    def __init__(self, url: str, proof: Proof, ca_file: Path | None = None) -> None:
+        self.url = url
+        headers = {"User-Agent": "entrepot-cli", "Accept": "application/json"}
+        if proof.token:
+            headers["Authorization"] = f"Bearer {proof.token}"
+        if proof.session:
+            headers["Cookie"] = f"{SESSION_COOKIE}={proof.session}"
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            auth=proof.password,
+            verify=_authorities(ca_file) if ca_file is not None else True,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            mounts=dict.fromkeys(LOOPBACK),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: object) -> Any:
+        return self.ask("GET", path, query=query).body
+
+    def pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        """All entries of a list, page by page."""
+        after = ""
+        while True:
+            page = self.get(path, limit=PAGE_ENTRIES, after=after, **query)
+            yield from page["items"]
+            if not page["next"]:
+                return
+            after = page["next"]
+
+    def post(self, path: str, body: object = None) -> Any:
+        return self.ask("POST", path, body).body
+
+    def put(self, path: str, body: object = None, tag: str | None = None) -> Answer:
+        return self.ask("PUT", path, body, tag=tag)
+
+    def patch(self, path: str, body: object) -> Any:
+        return self.ask("PATCH", path, body).body
+
+    def delete(self, path: str) -> None:
+        self.ask("DELETE", path)
+
+    def ask(
+        self, method: str, path: str, body: object = None, *, query: Mapping[str, object] = {}, tag: str | None = None
+    ) -> Answer:
+        """`query` without what is empty. With a `tag`, the resource is changed only if it is still that one."""
+        parameters = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "")}
+        headers = {} if tag is None else {"If-Match": tag}
+        with self._answering():
+            response = self._http.request(
+                method, API + path, params=parameters, headers=headers, json=body if body is not None else None
+            )
+            self._check(response)
+        return Answer(response.status_code, self._json(response), response.headers.get("etag"))
+
+    def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """Post a form outside of the API; answers the status, whatever it is, and the JSON."""
+        with self._answering():
+            response = self._http.post(path, data=dict(fields))
+        if response.status_code >= 500 or response.status_code not in {200, 400}:
+            self._check(response)
+        found = self._json(response)
+        return response.status_code, found if isinstance(found, dict) else {}
+
+    def download(self, path: str, **query: object) -> Iterator[bytes]:
+        """The bytes of an answer as they come."""
+        parameters = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "")}
+        with self._answering(), self._http.stream("GET", API + path, params=parameters) as response:
+            if response.status_code >= 300:
+                response.read()
+            self._check(response)
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in reason:
+                reason += "; name the authority that signed its certificate by --ca-file"
+            raise NotReachable(f"{self.url} is not reachable: {reason}") from error
+
+    def _check(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status < 300:
+            return
+        if status < 400:
+            location = response.headers.get("location", "")
+            raise NotReachable(f"{self.url} answers with a redirect to {location[:200]}: use the address it leads to")
+        problem = self._json(response)
+        detail = problem.get("detail") if isinstance(problem, dict) else None
+        if not isinstance(detail, str):
+            if status == 404:
+                raise NotReachable(f"{self.url} is no Entrepot, or one without this: it does not know {API}")
+            detail = f"{self.url} answers {status} {response.reason_phrase}"
+        message = f"{detail} ({advice})" if (advice := _ADVICE.get(status)) else detail
+        if status >= 500:
+            raise NotReachable(message)
+        raise _KINDS.get(status, Invalid)(message)
+
+    def _json(self, response: httpx.Response) -> Any:
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            if response.status_code < 300:
+                raise NotReachable(f"{self.url} answers, but is no Entrepot: what it sends is no JSON") from None
+            return None
+
+
+def path_of(*parts: str) -> str:
+    """A path below the API, its parts percent-encoded; slashes in a part stay, as names have them."""
+    return "".join("/" + quote(part, safe="/") for part in parts)
+
+
+def parse_url(text: str) -> str:
+    """The URL of a registry, `https://` unless it is of this machine or says otherwise. Raises Invalid."""
+    if "://" not in text:
+        text = f"{'http' if _is_loopback(urlsplit('//' + text).hostname) else 'https'}://{text}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise Invalid(f"{text!r} is not the address of a registry") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise Invalid(f"{text!r} is not the address of a registry: write it as https://registry.example")
+    if parts.username is not None:
+        raise Invalid("leave the user out of the address, and give it with --username")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}"
+
+
+def is_open(url: str) -> bool:
+    """Whether others on the way can read what is sent."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname)
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _authorities(file: Path) -> ssl.SSLContext:
+    """What the machine trusts, and the authority in the file. Raises Invalid."""
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:
+        raise Invalid(f"{file} has no authority in it that can be read: {error}") from None
+    return context

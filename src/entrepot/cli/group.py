@@ -1,0 +1,90 @@
+"""`entrepot group …`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entrepot.cli.options import JSON
+from entrepot.cli.remote import remote
+from entrepot.cli.tables import say, show_items, show_one
+from entrepot.cli.values import reference, split
+
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+app = typer.Typer(help="Groups, of this registry and of its providers.", no_args_is_help=True)
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="A group, as provider:name; local without a provider.")]
+Member = Annotated[str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")]
+
+
+@app.command("list")
+@remote
+def listing(
+    client: "Client",
+    provider: Annotated[str, typer.Option("--provider", help="Only of this provider.")] = "",
+    json: JSON = False,
+) -> None:
+    """List groups."""
+    show_items(client.pages("/groups", provider=provider), ("provider", "name", "description"), json=json)
+
+
+@app.command()
+@remote
+def show(client: "Client", group: Group, json: JSON = False) -> None:
+    """Show a group."""
+    show_one(client.get(_path(group)), json=json)
+
+
+@app.command()
+@remote
+def members(client: "Client", group: Group, json: JSON = False) -> None:
+    """List the members of a group."""
+    show_items(client.pages(f"{_path(group)}/members"), ("provider", "name"), json=json)
+
+
+@app.command()
+@remote
+def add(
+    client: "Client",
+    group: Group,
+    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+) -> None:
+    """Add a group, or change its description."""
+    answer = client.put(_path(group), {"description": description})
+    say(f"{'added' if answer.status == 201 else 'changed'} {reference(group)}")
+
+
+@app.command()
+@remote
+def remove(client: "Client", group: Group) -> None:
+    """Remove a group, with its grants."""
+    client.delete(_path(group))
+    say(f"removed {reference(group)}")
+
+
+@app.command("add-member")
+@remote
+def add_member(client: "Client", group: Group, user: Member) -> None:
+    """Put a user into a group of this registry."""
+    client.put(_member(group, user))
+    say(f"{reference(user)} is a member of {reference(group)}")
+
+
+@app.command("remove-member")
+@remote
+def remove_member(client: "Client", group: Group, user: Member) -> None:
+    """Take a user out of a group of this registry."""
+    client.delete(_member(group, user))
+    say(f"{reference(user)} is no member of {reference(group)}")
+
+
+def _path(group: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return path_of("groups", *split(group))
+
+
+def _member(group: str, user: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return _path(group) + path_of("members", *split(user))

@@ -1,0 +1,59 @@
+"""`entrepot keys …`: on the data directory."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from entrepot.cli.options import JSON, ConfigFile, Data
+from entrepot.cli.tables import say, show
+
+app = typer.Typer(help="The registry's own keys: on the data directory.", no_args_is_help=True)
+
+
+@app.command()
+def rotate(
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Remove all older keys now: who has a bearer token gets another one.")
+    ] = False,
+    data: Data = None,
+    config: ConfigFile = None,
+) -> None:
+    """Have bearer tokens signed by a new key. The registry may be running: it notices within a second.
+
+    Tokens that were signed before stay good until they expire; keys whose tokens have all expired are removed.
+    """
+    from entrepot.audit.record import Act
+    from entrepot.cli import direct
+    from entrepot.clock import system_clock
+    from entrepot.identity import token_keys
+    from entrepot.identity.keys import load_or_make
+
+    settings = direct.load(data, config)
+    directory = settings.data / "keys"
+    load_or_make(directory)
+    act = Act("keys:rotate", "registry", detail={"revoke": revoke})
+    made, removed = direct.change(
+        settings, act, lambda _: token_keys.rotate(directory, system_clock() // 1000, revoke=revoke)
+    )
+    say(f"bearer tokens are signed by {made.kid} now")
+    for key in removed:
+        say(f"removed {key.kid}")
+
+
+@app.command("list")
+def listing(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
+    """Show the keys that bearer tokens are verified by, the one that signs last."""
+    from entrepot.cli import direct
+    from entrepot.clock import system_clock
+    from entrepot.identity import token_keys
+    from entrepot.identity.keys import load_or_make
+
+    directory = direct.load(data, config).data / "keys"
+    load_or_make(directory)
+    rows = []
+    for key in token_keys.load(directory):
+        since = datetime.fromtimestamp(key.since, UTC).isoformat() if key.since else None
+        state = "signs" if key.retired_at is None else "over" if key.is_over(system_clock() // 1000) else "verifies"
+        rows.append((key.kid, state, since, key.name))
+    show(("key", "state", "since", "file"), rows, json=json)

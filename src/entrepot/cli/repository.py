@@ -1,0 +1,43 @@
+"""`entrepot repository …`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entrepot.cli.options import JSON
+from entrepot.cli.remote import remote
+from entrepot.cli.tables import show_items, show_one
+
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+app = typer.Typer(help="Repositories, and the tags in them.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app.")]
+
+
+@app.command("list")
+@remote
+def listing(
+    client: "Client",
+    below: Annotated[str, typer.Option("--below", metavar="PATH", help="At this namespace and below it.")] = "",
+    search: Annotated[str, typer.Option("--search", help="With this text in the name.")] = "",
+    json: JSON = False,
+) -> None:
+    """List the repositories that you may pull from."""
+    items = client.pages("/repositories", below=below.strip("/"), search=search)
+    show_items(items, ("name", "visibility", "created_at"), json=json)
+
+
+@app.command()
+@remote
+def show(client: "Client", name: Name, json: JSON = False) -> None:
+    """Show a repository."""
+    show_one(client.get(f"/repositories/{name}"), json=json)
+
+
+@app.command()
+@remote
+def tags(client: "Client", name: Name, json: JSON = False) -> None:
+    """List the tags of a repository."""
+    items = client.pages(f"/repositories/{name}/tags")
+    show_items(items, ("name", "digest", "size", "pushed_by", "updated_at"), json=json)

@@ -1,0 +1,52 @@
+"""`entrepot role …`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entrepot.cli.options import JSON
+from entrepot.cli.remote import remote
+from entrepot.cli.tables import say, show_items, show_one
+
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+app = typer.Typer(help="Roles: what somebody may who has one.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="ROLE", help="The role.")]
+
+
+@app.command("list")
+@remote
+def listing(client: "Client", json: JSON = False) -> None:
+    """List roles."""
+    show_items(client.pages("/roles"), ("name", "description", "built_in"), json=json)
+
+
+@app.command()
+@remote
+def show(client: "Client", name: Name, json: JSON = False) -> None:
+    """Show a role."""
+    show_one(client.get(f"/roles/{name}"), json=json)
+
+
+@app.command()
+@remote
+def put(
+    client: "Client",
+    name: Name,
+    permission: Annotated[
+        list[str], typer.Option("--permission", help="As repository:pull; entrepot role show administrator has all.")
+    ],
+    description: Annotated[str, typer.Option("--description", help="Who should have it.")] = "",
+) -> None:
+    """Make a role, or change it: who has it has these permissions then."""
+    client.put(f"/roles/{name}", {"description": description, "permissions": permission})
+    say(f"the role {name} has {len(permission)} permissions now")
+
+
+@app.command()
+@remote
+def remove(client: "Client", name: Name) -> None:
+    """Remove a role that nobody has."""
+    client.delete(f"/roles/{name}")
+    say(f"removed {name}")

@@ -1,0 +1,66 @@
+"""`entrepot token …`: one's own."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from entrepot.cli.options import JSON, Expires, Overlap, Permissions
+from entrepot.cli.remote import remote
+from entrepot.cli.tables import say, show_items, show_json
+from entrepot.cli.values import limit, place, seconds
+
+if TYPE_CHECKING:
+    from entrepot.cli.client import Client
+
+app = typer.Typer(help="Your own tokens.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot token list shows it.")]
+COLUMNS = ("id", "kind", "name", "limits", "created_at", "expires_at", "used_at", "used_address")
+
+
+@app.command("list")
+@remote
+def listing(client: "Client", json: JSON = False) -> None:
+    """List your tokens."""
+    show_items(client.pages("/account/tokens"), COLUMNS, json=json)
+
+
+@app.command()
+@remote
+def create(
+    client: "Client",
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    expires: Expires = "90d",
+    permission: Permissions = [],  # noqa: B006 (typer makes a new one)
+    on: Annotated[str, typer.Option("--on", metavar="PLACE", help="Where the permissions hold.")] = "registry",
+    json: JSON = False,
+) -> None:
+    """Make a token, and print it once. It ends with your login's own at the latest."""
+    body = {"name": name, "expires_in_seconds": seconds(expires), "limits": limit(permission, place(on))}
+    print_secret(client.post("/account/tokens", body), json=json)
+
+
+@app.command()
+@remote
+def revoke(client: "Client", token: Id) -> None:
+    """Revoke a token: it is good for nothing from now on."""
+    client.delete(f"/account/tokens/{token}")
+    say(f"revoked {token}")
+
+
+@app.command()
+@remote
+def rotate(client: "Client", token: Id, overlap: Overlap = "0s", json: JSON = False) -> None:
+    """Replace a token by a new one of the same kind, and print it once."""
+    print_secret(client.post(f"/account/tokens/{token}/rotate", {"overlap_seconds": seconds(overlap) or 0}), json=json)
+
+
+def print_secret(made: Mapping[str, Any], *, json: bool) -> None:
+    """The token alone on the standard output, so that it can go into a file; the rest beside it."""
+    if json:
+        show_json(made)
+        return
+    token = made["token"]
+    until = f"good until {token['expires_at']}" if token["expires_at"] else "good until it is revoked"
+    say(f"token {token['id']} ({token['name']}) of {made['username']}, {until}, and shown this once:")
+    typer.echo(made["secret"])
