@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func
+from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func, literal
 
 
 class Upsert:
@@ -50,7 +50,11 @@ def elements(json_array: str, dialect_name: str) -> ColumnElement[str]:
     if dialect_name == "postgresql":
         from sqlalchemy.dialects.postgresql import JSONB
 
-        return func.jsonb_array_elements_text(cast(json_array, JSONB)).table_valued("value").c.value.cast(String)
+        return (
+            func.jsonb_array_elements_text(cast(literal(json_array, String), JSONB))
+            .table_valued("value")
+            .c.value.cast(String)
+        )
     return func.json_each(json_array).table_valued("value").c.value.cast(String)
 
 
