@@ -323,22 +323,19 @@ def _provision_row(connection: Connection, provider: str, known: ExternalUser, n
 
 
 async def _find_token(app: App, token_id: str) -> tuple[Token | None, User | None]:
-    known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token_id)
-    if known is not None:
-        # By number: its name may have become another user's.
-        return known[0], await accounts.by_id(app, known[1].id)
-    stamp = app.cache.stamp()
-    found = await app.database.look_up(_token_and_user, token_id)
-    if found is None:
-        return None, None
-    app.cache.put(stamp, tokens.TOPIC, token_id, found, 1200 + _LIMIT_BYTES * len(found[0].limits or ()))
-    return found
-
-
-def _token_and_user(connection: Connection, token_id: str) -> tuple[Token, User] | None:
-    token = tokens.find(connection, token_id)
-    user = users.get(connection, token.user_id) if token is not None else None
-    return None if token is None or user is None else (token, users.account(connection, user))
+    """The token, and who signs in with it: its owner, or the account that the owner is another login of."""
+    token: Token | None = app.cache.get(tokens.TOPIC, token_id)
+    if token is None:
+        stamp = app.cache.stamp()
+        token = await app.database.look_up(tokens.find, token_id)
+        if token is None:
+            return None, None
+        app.cache.put(stamp, tokens.TOPIC, token_id, token, 1200 + _LIMIT_BYTES * len(token.limits or ()))
+    # By number: its name may have become another user's.
+    owner = await accounts.by_id(app, token.user_id)
+    if owner is None or owner.linked_to is None or not owner.usable:
+        return token, owner
+    return token, await accounts.by_id(app, owner.linked_to) or owner
 
 
 async def _ended(app: App, token: Token) -> bool:
@@ -366,10 +363,9 @@ async def _note_use(app: App, token: Token, origin: Origin) -> None:
     await app.database.write_soon(tokens.used, token.id, origin.address, now_ms)
     # Only what is still remembered: the token may have been revoked meanwhile.
     stamp = app.cache.stamp()
-    known: tuple[Token, User] | None = app.cache.get(tokens.TOPIC, token.id)
+    known: Token | None = app.cache.get(tokens.TOPIC, token.id)
     if known is not None:
-        noted = replace(known[0], used_at_ms=now_ms)
-        app.cache.put(stamp, tokens.TOPIC, token.id, (noted, known[1]), 1200)
+        app.cache.put(stamp, tokens.TOPIC, token.id, replace(known, used_at_ms=now_ms), 1200)
 
 
 async def _note_failure(

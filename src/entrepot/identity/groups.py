@@ -146,17 +146,15 @@ def remove_member(connection: Connection, group: Group, user: User) -> bool:
 def set_of_user(connection: Connection, user: User, provider: str, names: Iterable[str], now_ms: int) -> bool:
     """Make these the user's groups of the provider; groups of other providers stay. True when something changed."""
     wanted = list(dict.fromkeys(filter(_is_name, names)))[:GROUPS_OF_USER_MAX]
-    current = dict(
-        connection.execute(
-            select(groups.c.name, groups.c.id)
-            .join(group_members, group_members.c.group_id == groups.c.id)
-            .where(group_members.c.user_id == user.id, groups.c.provider == provider)
-        )
-        .tuples()
-        .all()
+    rows = connection.execute(
+        select(groups.c.name, groups.c.id)
+        .join(group_members, group_members.c.group_id == groups.c.id)
+        .where(group_members.c.user_id == user.id, groups.c.provider == provider)
     )
+    current: dict[str, int] = {row.name: row.id for row in rows}
     joined = [name for name in wanted if name not in current]
-    left = [group_id for name, group_id in current.items() if name not in set(wanted)]
+    kept = set(wanted)
+    left = [group_id for name, group_id in current.items() if name not in kept]
     if left:
         connection.execute(
             delete(group_members).where(group_members.c.user_id == user.id, group_members.c.group_id.in_(left))
@@ -182,7 +180,7 @@ def _ensure(connection: Connection, provider: str, names: list[str], now_ms: int
         rows = connection.execute(
             select(groups.c.name, groups.c.id).where(groups.c.provider == provider, groups.c.name.in_(some))
         )
-        found |= dict(rows.tuples().all())
+        found |= {row.name: row.id for row in rows}
     for name in names:
         if name not in found:
             values = {"provider": provider, "name": name, "description": "", "created_at_ms": now_ms}

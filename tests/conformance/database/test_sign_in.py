@@ -1,0 +1,644 @@
+"""Who somebody is by a password or a token: the registry's own users first, then the directories in their order."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from entrepot.actions import sign_in
+from entrepot.app import App, open_app
+from entrepot.audit.tables import audit_pending
+from entrepot.clock import system_clock
+from entrepot.errors import Invalid
+from entrepot.identity import groups, lockout, passwords, tokens, users
+from entrepot.identity.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    LoginDelayed,
+    ProviderUnavailable,
+    TokenInvalid,
+)
+from entrepot.identity.external import ExternalUser
+from entrepot.identity.tables import login_failures
+from entrepot.identity.tokens import PERSONAL, REFRESH
+from entrepot.identity.users import User
+from entrepot.principal import Limit, Origin, Principal
+from entrepot.settings import DatabaseSettings, LoginSettings, Settings
+from entrepot.telemetry.metrics import Metrics
+from tests.conformance.database.content import NOW_MS
+from tests.fakes.directory import FakeDirectory
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD, OTHER_PASSWORD = "a password of her own", "another password of hers"
+PASSWORD_HASH = passwords.hash_password(PASSWORD)
+FREE = 3
+HERE, ELSEWHERE = Origin("192.0.2.1", "docker/28", "r1"), Origin("198.51.100.1", "docker/28", "r2")
+ALICE = ExternalUser("uuid-alice", "alice", "Alice", "alice@example.test", ("developers",))
+
+
+@dataclass
+class Registry:
+    """A worker of a registry with two directories, at a time that tests set."""
+
+    app: App
+    first: FakeDirectory
+    second: FakeDirectory
+    now_ms: list[int]
+
+    def wait(self, seconds: float) -> None:
+        self.now_ms[0] += int(seconds * 1000)
+
+    async def sign_in(self, name: str, password: str, origin: Origin = HERE) -> Principal:
+        return await sign_in.with_password(self.app, name, password, origin)
+
+    async def local(self, name: str, **values: Any) -> User:
+        def add(connection: Connection) -> User:
+            return users.add(connection, users.LOCAL, name, password_hash=PASSWORD_HASH, now_ms=NOW_MS, **values)
+
+        return await self.app.database.write(add)
+
+    async def change(self, user: User, **values: Any) -> None:
+        await self.app.database.write(lambda connection: users.change(connection, user, **values))
+
+    async def user(self, provider: str, name: str) -> User:
+        return await self.app.database.read(users.require, provider, name)
+
+    async def token(self, user: User, limits: tuple[Limit, ...] | None = None, seconds: int = 3600) -> str:
+        _, text = await self.app.database.write(
+            tokens.add,
+            PERSONAL,
+            user,
+            "laptop",
+            limits=limits,
+            expires_at_ms=self.now_ms[0] + seconds * 1000,
+            now_ms=self.now_ms[0],
+        )
+        return text
+
+    async def records(self, action: str) -> list[dict[str, Any]]:
+        def read(connection: Connection) -> list[str]:
+            return list(connection.execute(select(audit_pending.c.record).order_by(audit_pending.c.id)).scalars())
+
+        found = [json.loads(record) for record in await self.app.database.read(read)]
+        return [record for record in found if record["action"] == action]
+
+    async def refused(self, name: str, password: str, origin: Origin = HERE) -> type[Exception]:
+        """How a login is refused."""
+        try:
+            principal = await self.sign_in(name, password, origin)
+        except (CredentialsInvalid, AccountDisabled, LoginDelayed, ProviderUnavailable, TokenInvalid) as error:
+            return type(error)
+        raise AssertionError(f"{principal} was signed in")
+
+
+@pytest.fixture
+async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
+    settings = Settings(
+        data=tmp_path / "data",
+        database=DatabaseSettings(url=url),
+        login=LoginSettings(failures_free=FREE, delay_seconds_max=60),
+    )
+    # Bearer tokens are verified by the machine's own clock.
+    now_ms = [system_clock()]
+    async with AsyncExitStack() as opened:
+        app = await opened.enter_async_context(open_app(settings, Metrics(), lambda: now_ms[0]))
+        first, second = FakeDirectory("first"), FakeDirectory("second")
+        yield Registry(replace(app, directories=(first, second)), first, second, now_ms)
+
+
+# Whom is asked.
+
+
+async def test_directories_are_asked_in_order_and_the_first_that_knows_the_name_decides(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    registry.second.put(ALICE, OTHER_PASSWORD)
+    registry.second.put(ExternalUser("uuid-bob", "bob"), PASSWORD)
+
+    assert (await registry.sign_in("alice", PASSWORD)).key == "first:alice"
+    assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
+    assert registry.second.asked == []
+    assert (await registry.sign_in("bob", PASSWORD)).key == "second:bob"
+    assert await registry.refused("carol", PASSWORD) is CredentialsInvalid
+
+
+async def test_own_user_comes_before_all_directories_whatever_the_password(registry: Registry) -> None:
+    await registry.local("alice")
+    registry.first.put(ALICE, OTHER_PASSWORD)
+
+    assert (await registry.sign_in("alice", PASSWORD)).key == "local:alice"
+    assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
+    assert registry.first.asked == []
+
+
+async def test_directory_that_is_silent_is_passed_over_unless_nobody_else_knows_the_name(registry: Registry) -> None:
+    registry.first.silent = True
+    registry.second.put(ALICE, PASSWORD)
+    await registry.local("carol")
+
+    assert (await registry.sign_in("alice", PASSWORD)).key == "second:alice"
+    assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
+    assert await registry.refused("bob", PASSWORD) is ProviderUnavailable
+    assert (await registry.sign_in("carol", PASSWORD)).key == "local:carol"
+    # What nobody could check is nobody's wrong password.
+    for _ in range(FREE + 1):
+        assert await registry.refused("bob", PASSWORD) is ProviderUnavailable
+
+
+@pytest.mark.parametrize("name", ["robot+ci", "a\x00b", "a" * 256, "", " "])
+async def test_name_that_is_no_persons_is_refused(registry: Registry, name: str) -> None:
+    assert await registry.refused(name, PASSWORD) is CredentialsInvalid
+    assert set(registry.first.asked) <= {"", " "}
+
+
+# What becomes of a directory's user.
+
+
+async def test_user_is_provisioned_at_the_first_login_and_kept_up_to_date(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    user = await registry.user("first", "alice")
+    assert (user.subject, user.display_name, user.email) == ("uuid-alice", "Alice", "alice@example.test")
+    assert list((await registry.app.database.read(groups.of_user, user.id)).values()) == ["first:developers"]
+
+    registry.first.put(replace(ALICE, display_name="A\x00lice B", groups=("testers", "\x00", "", "a" * 256)), PASSWORD)
+    registry.wait(61)
+    await registry.sign_in("alice", PASSWORD)
+    changed = await registry.user("first", "alice")
+    assert (changed.id, changed.display_name) == (user.id, "Alice B")
+    assert list((await registry.app.database.read(groups.of_user, user.id)).values()) == ["first:testers"]
+
+
+async def test_first_logins_at_the_same_time_make_one_user(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    origins = [replace(HERE, address=f"192.0.2.{number}") for number in range(8)]
+
+    signed_in = await asyncio.gather(*(registry.sign_in("alice", PASSWORD, origin) for origin in origins))
+
+    assert {principal.key for principal in signed_in} == {"first:alice"}
+
+
+async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    alice = await registry.user("first", "alice")
+    text = await registry.token(alice)
+    assert (await sign_in.with_token(registry.app, text, HERE, "alice")).key == "first:alice"
+
+    registry.first.remove("alice")
+    registry.first.put(ExternalUser("uuid-other", "alice"), OTHER_PASSWORD)
+    registry.wait(61)
+    await registry.sign_in("alice", OTHER_PASSWORD)
+    other = await registry.user("first", "alice")
+    assert other.id != alice.id
+    # The former alice's token is not the new one's, and the former one is not there any more.
+    await until_refused(registry, text, "alice")
+
+    registry.first.put(replace(ALICE, name="alice.b"), PASSWORD)
+    await registry.sign_in("alice.b", PASSWORD)
+    assert (await registry.user("first", "alice.b")).id == alice.id
+    assert (await sign_in.with_token(registry.app, text, HERE, "alice.b")).key == "first:alice.b"
+
+
+async def until_refused(registry: Registry, text: str, name: str | None = None) -> None:
+    """Soon, over PostgreSQL: the news has to come first."""
+    for _ in range(500):
+        registry.app.cache.refresh()
+        try:
+            await sign_in.with_token(registry.app, text, HERE, name)
+        except (TokenInvalid, AccountDisabled):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the token is still taken")
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a b", "a\x00", "a" * 256])
+async def test_name_of_a_directory_that_cannot_be_kept_is_refused(registry: Registry, name: str) -> None:
+    """Neither as a new user's nor as the new name of a known one."""
+    with pytest.raises(Invalid):
+        await registry.app.database.write(users.provision, "first", replace(ALICE, name=name), NOW_MS)
+    await registry.app.database.write(users.provision, "first", ALICE, NOW_MS)
+    with pytest.raises(Invalid):
+        await registry.app.database.write(users.provision, "first", replace(ALICE, name=name), NOW_MS)
+
+
+@pytest.mark.parametrize("subject", ["", "s" * 256, "a\x00"])
+async def test_subject_of_a_directory_that_cannot_be_kept_is_refused(registry: Registry, subject: str) -> None:
+    with pytest.raises(Invalid):
+        await registry.app.database.write(users.provision, "first", replace(ALICE, subject=subject), NOW_MS)
+
+
+async def test_login_that_is_linked_is_the_account_unless_either_may_not(registry: Registry) -> None:
+    account = await registry.local("bob")
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    alice = await registry.user("first", "alice")
+    await registry.change(alice, linked_to=account.id)
+    registry.wait(61)
+
+    assert (await registry.sign_in("alice", PASSWORD)).key == "local:bob"
+    await registry.change(alice, disabled=True)
+    registry.wait(61)
+    assert await registry.refused("alice", PASSWORD) is AccountDisabled
+    await registry.change(alice, disabled=False)
+    await registry.change(account, disabled=True)
+    registry.wait(61)
+    assert await registry.refused("alice", PASSWORD) is AccountDisabled
+
+
+async def test_token_of_a_linked_login_goes_when_the_login_is_disabled(registry: Registry) -> None:
+    account = await registry.local("bob")
+    login = await registry.local("robert")
+    text = await registry.token(login)
+    await registry.change(login, linked_to=account.id)
+
+    assert (await sign_in.with_token(registry.app, text, HERE)).key in {"local:bob", "local:robert"}
+    await registry.change(login, disabled=True)
+    await until_refused(registry, text)
+
+
+async def test_disabled_user_is_told_only_with_the_right_password(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    await registry.change(alice, disabled=True)
+    registry.first.put(ExternalUser("uuid-dan", "dan"), PASSWORD)
+    registry.first.disabled.add("dan")
+
+    assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
+    assert await registry.refused("alice", PASSWORD) is AccountDisabled
+    assert await registry.refused("dan", PASSWORD) is AccountDisabled
+
+
+async def test_user_that_is_gone_comes_back_when_the_directory_says_so(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    alice = await registry.user("first", "alice")
+    await registry.change(alice, gone=True)
+    text = await registry.token(alice)
+    with pytest.raises(AccountDisabled):
+        await sign_in.with_token(registry.app, text, HERE)
+    registry.wait(61)
+
+    assert (await registry.sign_in("alice", PASSWORD)).key == "first:alice"
+    assert not (await registry.user("first", "alice")).gone
+
+
+# What is remembered of a login.
+
+
+async def test_password_that_was_right_is_not_once_it_is_changed(registry: Registry) -> None:
+    await registry.local("alice")
+    await registry.sign_in("alice", PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    await registry.app.database.write(users.set_password, "alice", passwords.hash_password(OTHER_PASSWORD))
+
+    async def is_over() -> bool:
+        registry.app.cache.refresh()
+        try:
+            await registry.sign_in("alice", PASSWORD)
+        except (CredentialsInvalid, LoginDelayed):
+            return True
+        return False
+
+    for _ in range(500):
+        if await is_over():
+            break
+        await asyncio.sleep(0.01)
+    else:
+        raise AssertionError("the old password is still taken")
+    registry.wait(120)
+    assert (await registry.sign_in("alice", OTHER_PASSWORD)).key == "local:alice"
+
+
+async def test_directory_is_asked_again_after_a_minute(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    registry.first.put(ALICE, OTHER_PASSWORD)
+    registry.wait(61)
+
+    assert await registry.refused("alice", PASSWORD) is CredentialsInvalid
+
+
+# Wrong passwords.
+
+
+async def fail(registry: Registry, name: str, times: int, origin: Origin = HERE) -> list[type[Exception]]:
+    return [await registry.refused(name, "wrong", origin) for _ in range(times)]
+
+
+async def test_after_some_wrong_passwords_each_try_has_to_wait_longer(registry: Registry) -> None:
+    await registry.local("alice")
+    assert await fail(registry, "alice", FREE + 1) == [CredentialsInvalid] * FREE + [LoginDelayed]
+
+    waits = []
+    for _ in range(8):
+        with pytest.raises(LoginDelayed) as delayed:
+            await registry.sign_in("alice", PASSWORD)
+        waits.append(delayed.value.retry_after_seconds)
+        registry.wait(delayed.value.retry_after_seconds)
+        assert await registry.refused("alice", "wrong") is CredentialsInvalid
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    registry.wait(60)
+    assert (await registry.sign_in("alice", PASSWORD)).key == "local:alice"
+
+
+async def test_tries_at_the_same_time_are_not_more_than_one_after_another(registry: Registry) -> None:
+    await registry.local("alice")
+
+    tries = (registry.refused("alice", f"wrong {number}") for number in range(30))
+    refused = await asyncio.gather(*tries)
+
+    assert refused.count(CredentialsInvalid) == FREE
+
+
+async def test_right_password_at_the_same_time_is_checked_once(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+
+    await registry.sign_in("alice", PASSWORD)
+    registry.wait(61)
+    registry.first.asked.clear()
+    signed_in = await asyncio.gather(*(registry.sign_in("alice", PASSWORD) for _ in range(20)))
+
+    assert {principal.key for principal in signed_in} == {"first:alice"}
+    # Over PostgreSQL nothing is remembered until the news is listened to.
+    assert len(registry.first.asked) == 1 or registry.app.settings.database.url.startswith("postgresql")
+
+
+@pytest.mark.parametrize(
+    "origin", [HERE, replace(HERE, address="2001:db8::1")], ids=lambda origin: origin.address.partition(".")[0]
+)
+async def test_others_elsewhere_do_not_lock_a_user_out_and_success_here_forgets(
+    registry: Registry, origin: Origin
+) -> None:
+    await registry.local("alice")
+    await fail(registry, "alice", FREE, ELSEWHERE)
+    assert await registry.refused("alice", PASSWORD, ELSEWHERE) is LoginDelayed
+    await fail(registry, "alice", FREE - 1, origin)
+
+    assert (await registry.sign_in("alice", PASSWORD, origin)).key == "local:alice"
+    assert await fail(registry, "alice", FREE, origin) == [CredentialsInvalid] * FREE
+
+
+async def test_guesses_from_everywhere_have_to_wait_but_never_keep_the_administrator_out(registry: Registry) -> None:
+    await registry.local("alice")
+    await registry.local("root", administrator=True)
+    for name in ("alice", "root"):
+        for number in range(FREE * lockout.ADDRESS_FACTOR):
+            await fail(registry, name, 1, replace(HERE, address=f"203.0.113.{number}"))
+
+    assert await registry.refused("alice", PASSWORD, ELSEWHERE) is LoginDelayed
+    assert (await registry.sign_in("root", PASSWORD, ELSEWHERE)).key == "local:root"
+
+
+async def test_name_with_an_address_in_it_locks_nobody_out_there(registry: Registry) -> None:
+    await registry.local("root", administrator=True)
+    for number in range(FREE * lockout.ADDRESS_FACTOR + 1):
+        for name in (f"root@{HERE.address}", f"{HERE.address} root"):
+            await fail(registry, name, 1, replace(ELSEWHERE, address=f"203.0.113.{number}"))
+
+    assert (await registry.sign_in("root", PASSWORD)).key == "local:root"
+
+
+async def test_many_names_from_one_address_have_to_wait(registry: Registry) -> None:
+    await registry.local("alice")
+    for number in range(FREE * lockout.ADDRESS_FACTOR):
+        assert await fail(registry, f"name-{number}", 1) == [CredentialsInvalid]
+
+    assert await registry.refused("alice", PASSWORD) is LoginDelayed
+    assert (await registry.sign_in("alice", PASSWORD, ELSEWHERE)).key == "local:alice"
+
+
+async def test_addresses_of_one_ipv6_network_are_one(registry: Registry) -> None:
+    await registry.local("root", administrator=True)
+    for number in range(FREE):
+        await fail(registry, "root", 1, replace(HERE, address=f"2001:db8::{number:x}"))
+
+    assert await registry.refused("root", PASSWORD, replace(HERE, address="2001:db8::ffff")) is LoginDelayed
+    assert (await registry.sign_in("root", PASSWORD, replace(HERE, address="2001:db8:0:1::1"))).key == "local:root"
+
+
+async def test_spellings_of_one_name_are_one(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+
+    refused = [await registry.refused(name, "wrong") for name in ("alice", "Alice", " aLICE ", "ALICE  ")]
+
+    assert refused == [CredentialsInvalid] * FREE + [LoginDelayed]
+
+
+async def test_wrong_passwords_are_forgotten_after_a_day(registry: Registry) -> None:
+    await registry.local("alice")
+    await fail(registry, "alice", FREE)
+    registry.wait(24 * 3600 + 1)
+
+    assert await fail(registry, "alice", FREE) == [CredentialsInvalid] * FREE
+    registry.wait(24 * 3600 + 1)
+    assert await registry.app.database.write(lockout.expire, registry.now_ms[0]) > 0
+    assert await registry.app.database.read(lambda c: c.execute(select(login_failures)).first()) is None
+
+
+async def test_unknown_name_makes_the_same_work_and_leaves_the_same_traces(registry: Registry) -> None:
+    await registry.local("alice")
+    for name in ("alice", "nobody"):
+        assert await fail(registry, name, FREE + 1) == [CredentialsInvalid] * FREE + [LoginDelayed]
+    texts = []
+    for name in ("alice", "nobody"):
+        with pytest.raises(LoginDelayed) as delayed:
+            await registry.sign_in(name, PASSWORD)
+        texts.append(delayed.value.message)
+
+    assert len(set(texts)) == 1
+
+
+# Records.
+
+
+async def test_logins_are_recorded_with_their_outcome_and_without_secrets(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    await registry.sign_in("alice", PASSWORD)
+    await registry.refused("alice", "a wrong one")
+    await registry.refused("nobody\x00\u202e", "a wrong one", ELSEWHERE)
+    text = await registry.token(alice, seconds=10)
+    await registry.refused(text, "a wrong one")
+    await registry.refused("bob", text)
+    await registry.refused("alice", text[:-1] + "!")
+    registry.wait(11)
+    await registry.refused("alice", text)
+    await registry.change(alice, disabled=True)
+
+    good, *bad = await registry.records("login:password")
+    assert (good["actor"], good["outcome"], good["credential"]["kind"]) == ("local:alice", "done", "password")
+    assert (good["address"], good["user_agent"], good["request_id"]) == ("192.0.2.1", "docker/28", "r1")
+    assert [(one["actor"], one["outcome"]) for one in bad] == [("anonymous", "failed")] * 3
+    assert bad[0]["resource"] == "user:alice"
+    by_token = await registry.records("login:token")
+    assert [one["reason"].split(":")[0] for one in by_token] == [
+        "the token belongs to another user",
+        "the token is not valid, or was revoked",
+        "the token laptop has expired",
+    ]
+    everything = json.dumps([good, *bad, *by_token])
+    assert text[30:] not in everything
+    assert "a wrong one" not in everything
+    assert PASSWORD not in everything
+
+
+# Tokens.
+
+READ_TEAM = (Limit(frozenset({"repository:pull"}), "namespace", "team"),)
+
+
+async def test_token_is_known_by_all_of_its_text_and_only_a_hash_is_kept(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    text = await registry.token(alice, READ_TEAM)
+    other = await registry.token(alice)
+
+    principal = await sign_in.with_token(registry.app, text, HERE)
+    assert (principal.key, principal.credential.kind, principal.limits) == ("local:alice", "token", READ_TEAM)
+    assert await registry.refused("alice", spliced(text, other)) is TokenInvalid
+    for wrong in (text.upper(), text + "x", text[:-1], text.replace("pat", "bot"), text.replace("pat", "ref"), " "):
+        with pytest.raises(TokenInvalid):
+            await sign_in.with_token(registry.app, wrong, HERE)
+    row = await registry.app.database.read(lambda c: repr(c.execute(select(tokens.tokens)).mappings().all()))
+    assert text[25:] not in row
+
+
+def spliced(text: str, other: str) -> str:
+    """The id of one token, the secret of another, and a right checksum."""
+    body = text[: len("entrepot_pat_") + 12] + other[len("entrepot_pat_") + 12 : -6]
+    return body + tokens._checksum(body)
+
+
+async def test_token_ends_when_it_says_and_when_its_owner_does(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    first, second, third = [await registry.token(alice, seconds=seconds) for seconds in (10, 3600, 3600)]
+    registry.wait(10)
+    with pytest.raises(TokenInvalid, match="expired"):
+        await sign_in.with_token(registry.app, first, HERE)
+    await sign_in.with_token(registry.app, second, HERE)
+    token = await registry.app.database.read(tokens.find, tokens.parse_id(second) or "")
+    assert token is not None
+    assert (token.used_at_ms, token.used_address) == (registry.now_ms[0], "192.0.2.1")
+    await registry.app.database.write(tokens.remove, token)
+    await until_refused(registry, second)
+    await sign_in.with_token(registry.app, third, HERE)
+    await registry.app.database.write(users.remove, alice)
+    await until_refused(registry, third)
+    # The next user of that name, perhaps of that number.
+    await registry.local("alice")
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_token(registry.app, third, HERE)
+
+
+async def test_token_with_another_name_beside_it_is_refused(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    await registry.local("bob")
+    text = await registry.token(alice)
+
+    for name in ("bob", "Alice", "robot+alice", "alice ", ""):
+        assert await registry.refused(name, text) is TokenInvalid
+    assert (await registry.sign_in("alice", text)).key == "local:alice"
+
+
+async def test_refresh_token_is_no_password_and_a_password_no_refresh_token(registry: Registry) -> None:
+    alice = await registry.local("alice")
+    personal = await registry.token(alice)
+    refresh = await refresh_token(registry, await registry.sign_in("alice", PASSWORD))
+
+    assert (await sign_in.with_refresh_token(registry.app, refresh, HERE)).key == "local:alice"
+    assert await registry.refused("alice", refresh) is TokenInvalid
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_bearer(registry.app, refresh, HERE)
+    for wrong in (personal, PASSWORD, "", refresh[:-1]):
+        with pytest.raises(TokenInvalid):
+            await sign_in.with_refresh_token(registry.app, wrong, HERE)
+    assert len(await registry.records("login:refresh")) == 4
+
+
+async def refresh_token(registry: Registry, principal: Principal) -> str:
+    issued = await sign_in.issue_token(registry.app, principal, [], HERE, offline=True)
+    assert issued.refresh_token is not None
+    return issued.refresh_token
+
+
+async def test_refresh_token_of_a_limited_token_is_limited_and_ends_with_it(registry: Registry) -> None:
+    alice = await registry.local("alice", administrator=True)
+    text = await registry.token(alice, READ_TEAM, seconds=3600)
+    refresh = await refresh_token(registry, await registry.sign_in("alice", text))
+    again = await sign_in.with_refresh_token(registry.app, refresh, HERE)
+    assert again.limits == READ_TEAM
+
+    issued = await sign_in.issue_token(
+        registry.app, again, ["repository:team/app:pull,push", "repository:other/app:pull"], HERE
+    )
+    assert [(scope.name, sorted(scope.actions)) for scope in issued.scopes] == [("team/app", ["pull"])]
+    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).limits == READ_TEAM
+    # Using it lets it live on, but not longer than what it was got with.
+    registry.wait(3600)
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_refresh_token(registry.app, refresh, HERE)
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_bearer(registry.app, issued.token, HERE)
+
+
+async def test_revoked_token_takes_what_was_got_with_it(registry: Registry) -> None:
+    alice = await registry.local("alice", administrator=True)
+    text = await registry.token(alice)
+    refresh = await refresh_token(registry, await registry.sign_in("alice", text))
+    issued = await sign_in.issue_token(
+        registry.app, await sign_in.with_refresh_token(registry.app, refresh, HERE), [], HERE
+    )
+    token = await registry.app.database.read(tokens.find, tokens.parse_id(text) or "")
+    assert token is not None
+    await registry.app.database.write(tokens.remove, token)
+    await until_refused(registry, text)
+
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_refresh_token(registry.app, refresh, HERE)
+    with pytest.raises(TokenInvalid):
+        await sign_in.with_bearer(registry.app, issued.token, HERE)
+
+
+async def test_only_the_newest_refresh_tokens_of_a_user_are_kept(registry: Registry) -> None:
+    alice = await registry.local("alice")
+
+    def add(connection: Connection) -> list[str]:
+        texts = []
+        for number in range(tokens.REFRESH_TOKENS_OF_USER_MAX + 5):
+            at_ms = NOW_MS + number
+            made = tokens.add(connection, REFRESH, alice, "docker login", limits=None, expires_at_ms=None, now_ms=at_ms)
+            texts.append(made[1])
+        return texts
+
+    texts = await registry.app.database.write(add)
+    kept = await registry.app.database.read(tokens.of_user, alice.id, REFRESH)
+
+    assert {token.id for token in kept} == {tokens.parse_id(text) for text in texts[5:]}
+
+
+async def test_bearer_token_is_no_longer_good_for_the_next_user_of_the_name(registry: Registry) -> None:
+    alice = await registry.local("alice", administrator=True)
+    issued = await sign_in.issue_token(registry.app, await registry.sign_in("alice", PASSWORD), [], HERE)
+    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).key == "local:alice"
+    await registry.app.database.write(users.remove, alice)
+    registry.wait(2)
+    now_ms = registry.now_ms[0]
+    await registry.app.database.write(lambda c: users.add(c, users.LOCAL, "alice", now_ms=now_ms))
+
+    async def refused() -> bool:
+        registry.app.cache.refresh()
+        try:
+            await sign_in.with_bearer(registry.app, issued.token, HERE)
+        except TokenInvalid:
+            return True
+        return False
+
+    for _ in range(500):
+        if await refused():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the former user's token is the next one's")

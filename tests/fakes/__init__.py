@@ -1,0 +1,1 @@
+"""Typed peers in memory, where the real ones are tested elsewhere."""
