@@ -38,7 +38,7 @@ def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
 def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int) -> int:
     """How long the next try has to wait; 0 when it need not."""
     columns = (login_failures.c.key, login_failures.c["count"], login_failures.c.last_at_ms)
-    rows = connection.execute(select(*columns).where(login_failures.c.key.in_(list(counted)))).tuples()
+    rows = connection.execute(select(*columns).where(login_failures.c.key.in_(list(counted))))
     waits = [0]
     for key, failures, last_at_ms in rows:
         over = failures - policy.failures_free * counted[key]
