@@ -84,7 +84,7 @@ def test_who_changes_groups_lets_nobody_into_more_than_they_have(set_up: SetUp, 
         assert set_up.soon(lambda: client.get(GROUPS).status_code == 200)
         for name in (manager.name, person.name):
             assert client.put(f"{GROUPS}/local/{powerful}/members/local/{name}").status_code == 403
-            assert client.put(f"{GROUPS}/local/{harmless}/members/local/{name}").status_code == 204
+        assert client.put(f"{GROUPS}/local/{harmless}/members/local/{person.name}").status_code == 204
         # The owner of a namespace lets in who is to own a part of it.
         grant(set_up, "owner", f"local:{manager.name}", "namespace", "team")
         grant_to_group(set_up, "owner", harmless, "namespace", "team/part")
@@ -103,7 +103,7 @@ def test_members_of_a_provider_are_not_chosen_here(set_up: SetUp, admin: httpx.C
     assert admin.get(path).json()["name"] == group
     assert admin.get(f"{GROUPS}/ldap/{group.replace('/', '%2f')}").json()["name"] == group
     assert admin.get(f"{path}/members").json()["items"] == [{"provider": "ldap", "name": name}]
-    assert admin.put(f"{path}/members/local/admin").status_code in {404, 405}
+    assert admin.put(f"{path}/members/local/admin").status_code in {404, 405, 422}
     assert admin.delete(path).status_code == 204
 
 

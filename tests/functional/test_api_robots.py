@@ -61,10 +61,10 @@ def test_robot_pushes_to_its_repository_and_nowhere_else(
         with bearer(set_up, token) as docker:
             assert app.by(docker).manifest("v1").content == pushed.payload
             again = app.by(docker).push_image("v2")
-            for client, status in ((basic, 403), (docker, 401)):
-                assert other.by(client).manifest("v1").status_code == status
-                assert other.by(client).start_upload().status_code == status
-                assert app.by(client).delete_manifest("v1").status_code == status
+            for client in (basic, docker):
+                assert other.by(client).manifest("v1").status_code == 403
+                assert other.by(client).start_upload().status_code == 403
+                assert app.by(client).delete_manifest("v1").status_code == 403
             # Revoked: at once, for what was got with it as well.
             assert owner.delete(f"{ROBOTS}/{robot}/tokens/{token_id}").status_code == 204
             assert set_up.soon(lambda: app.by(basic).manifest("v1").status_code == 401)

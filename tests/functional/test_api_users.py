@@ -378,7 +378,7 @@ def test_odd_body_is_refused(admin: httpx.Client, person: Person, body: str) -> 
 @pytest.mark.parametrize("query", ["search=%00", "after=%00", "after=-1", "limit=0", "limit=1e9", "provider=%00"])
 def test_odd_query_is_no_defect(admin: httpx.Client, query: str) -> None:
     for path in (USERS, f"{API}/account/tokens", f"{API}/groups", f"{API}/robots"):
-        assert admin.get(f"{path}?{query}").status_code in {200, 422}
+        assert admin.get(f"{path}?{query}").status_code in {200, 400, 422}
 
 
 def test_providers_are_listed_without_their_secrets(admin: httpx.Client) -> None:

@@ -23,7 +23,7 @@ class Policy:
     delay_seconds_max: int
 
 
-_INSERT = dialect.insert_or_ignore(login_failures, "key")
+_INSERT = dialect.insert_or_ignore(login_failures, "key", returning=(login_failures.c.key,))
 
 
 def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
@@ -50,7 +50,7 @@ def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy
 
 def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None:
     for key in counted:
-        if dialect.execute(connection, _INSERT, {"key": key, "count": 1, "last_at_ms": now_ms}).rowcount < 1:
+        if dialect.execute(connection, _INSERT, {"key": key, "count": 1, "last_at_ms": now_ms}).first() is None:
             row = login_failures.c.key == key
             forgotten = login_failures.c.last_at_ms < now_ms - FORGOTTEN_AFTER_MS
             connection.execute(update(login_failures).where(row, forgotten).values(count=0))
@@ -67,11 +67,9 @@ def succeeded(connection: Connection, name: str, address: str) -> None:
 
 def forget(connection: Connection, name: str) -> None:
     """Forget this user's failures from everywhere, and those of all addresses: any may be where the user comes from."""
-    key, name = login_failures.c.key, name[:255]
-    of_user = key.startswith(f"user:{name}@", autoescape=True)
-    connection.execute(
-        delete(login_failures).where(or_(key == f"user:{name}", of_user, key.startswith("address:", autoescape=True)))
-    )
+    key, name = login_failures.c.key, _one_spelling(name)
+    of_user = key.startswith("from:") & key.endswith(f" {name}", autoescape=True)
+    connection.execute(delete(login_failures).where(or_(key == f"user:{name}", of_user, key.startswith("address:"))))
 
 
 def expire(connection: Connection, now_ms: int) -> int:

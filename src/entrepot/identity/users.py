@@ -183,7 +183,7 @@ def require_administrator_left(connection: Connection, before: set[int]) -> None
 def check_local_name(name: str) -> None:
     """Raises Invalid for a name that could be taken for another one by who reads it, or for a path or a robot's."""
     shown = name.isprintable() and not any(character.isspace() for character in name)
-    plain = shown and unicodedata.is_normalized("NFC", name) and not {"/", ":"} & set(name)
+    plain = shown and unicodedata.is_normalized("NFC", name) and not {"/", ":", "\ufffd"} & set(name)
     if not plain or not 0 < len(name) <= NAME_CHARACTERS_MAX or name.startswith(ROBOT_PREFIX):
         raise Invalid(
             f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space and nothing "

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from entrepot.identity.errors import TooManyLogins
-from entrepot.identity.passwords import WAITING_MAX, Verifier, generate, hash_password, verify
+from entrepot.identity.errors import PasswordTooWeak, TooManyLogins
+from entrepot.identity.passwords import WAITING_MAX, Verifier, check_rules, generate, hash_password, verify
 
 NO_HASH = "not a hash"
 """Refused without any work."""
@@ -72,3 +72,29 @@ async def test_verifier_that_put_off_goes_on(verifier: Verifier) -> None:
     for _ in range(2):
         checks = [verifier.verify(NO_HASH, "secret") for _ in range(WAITING_MAX)]
         assert await asyncio.gather(*checks) == [False] * WAITING_MAX
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse", "пароль подлиннее", "a1!" * 4 + "bc", generate(), "alic e walks"]
+)
+def test_password_that_is_long_enough_is_taken(password: str) -> None:
+    check_rules("alice", password, 12)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "eleven char",
+        "x" * 1025,
+        "aaaaaaaaaaaa",
+        "abababababab",
+        "I am ALICE, in short",
+        "entrepot_pat_is_not_a_password",
+        "eyJhbGciOiJub25lIn0.e30.",
+        "surrogates \ud800",
+    ],
+)
+def test_password_that_is_weak_or_taken_for_something_else_is_refused(password: str) -> None:
+    with pytest.raises(PasswordTooWeak):
+        check_rules("alice", password, 12)

@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 
 from entrepot.access import rights
 from entrepot.access.conditions import Context
+from entrepot.access.permissions import PLACED
+from entrepot.access.places import REGISTRY
 from entrepot.access.rights import Rights
 from entrepot.actions import accounts
 from entrepot.app import App
@@ -53,7 +55,11 @@ async def _has_all_of(app: App, principal: Principal, origin: Origin, wanted: Ri
         return True
     own, context = await accounts.rights_of(app, caller), Context(principal, origin, app.clock())
     return not administrator and all(
-        own.throughout(permission, right.place, context) for right in wanted for permission in right.role.permissions
+        own.throughout(permission, right.place, context)
+        for right in wanted
+        for permission in right.role.permissions
+        # What is only to be had for the whole registry is worth nothing elsewhere.
+        if permission in PLACED or right.place.kind == REGISTRY
     )
 
 

@@ -1,0 +1,1 @@
+"""The parts of `entrepot.access` that need no server."""
