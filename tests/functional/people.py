@@ -46,6 +46,16 @@ class People:
         self._clients: list[httpx.Client] = []
         self.admin = self._with(server.username, server.password)
 
+    @property
+    def url(self) -> str:
+        """Where the registry is."""
+        return str(self.admin.base_url).rstrip("/")
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """The administrator's."""
+        return self._server.username, self._server.password
+
     def close(self) -> None:
         for client in self._clients:
             client.close()
@@ -125,6 +135,13 @@ class People:
             )[1]
 
         return self._with(f"robot+{name}", self.in_database(make))
+
+    def with_password(self, password: str | None) -> httpx.Client:
+        """Somebody with the administrator's name and this password, or without any credentials."""
+        client = self._with(self._server.username, password or "")
+        if password is None:
+            client.auth = None
+        return client
 
     def _with(self, name: str, password: str) -> httpx.Client:
         client = self._server.client(anonymous=True)
