@@ -144,7 +144,7 @@ class Distribution(DockerRegistry):
 
 
 class Zot(Registry):
-    """Zot."""
+    """Zot, where somebody installed it: the Go module proxy serves no version of it to tools/install."""
 
     name = "zot"
     title = "zot"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown
@@ -24,13 +24,13 @@ _LINKED = Statement(
     .join(repositories_table, repositories_table.c.id == repository_blobs.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), blobs.c.digest == bindparam("digest"))
 )
-_LINKED_MANY = (
-    select(blobs.c.digest, blobs.c.id, blobs.c.size)
-    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
-    .where(
-        repository_blobs.c.repository_id == bindparam("repository_id"),
-        blobs.c.digest.in_(bindparam("digests", expanding=True)),
-    )
+# Not a join: SQLite would read all blobs of the repository, one by one, to find these few. With some 3,000 of them
+# a fifth fewer images were pushed in a second.
+_LINKED_MANY = select(blobs.c.digest, blobs.c.id, blobs.c.size).where(
+    blobs.c.digest.in_(bindparam("digests", expanding=True)),
+    exists().where(
+        repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id
+    ),
 )
 _BY_DIGEST = select(blobs.c.id, blobs.c.size, blobs.c.location, blobs.c.content).where(
     blobs.c.digest == bindparam("digest")

@@ -1,7 +1,9 @@
 import asyncio
+import sqlite3
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, text
 
 from entrepot.content import blobs, repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown, RepositoryUnknown
@@ -97,6 +99,36 @@ async def test_link_and_unlink(database: Database) -> None:
     assert await database.read(blobs.find, OTHER, stored.digest) == stored
     with pytest.raises(BlobUnknown):
         await database.write(blobs.unlink, REPOSITORY, stored.digest)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_blobs_of_a_manifest_are_found_without_reading_the_whole_repository(database: Database) -> None:
+    def steps_to_find(connection: Connection) -> int:
+        repository_id = connection.execute(text("SELECT id FROM repositories")).scalar_one()
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        driver_connection = connection.connection.driver_connection
+        assert isinstance(driver_connection, sqlite3.Connection)
+        driver_connection.set_progress_handler(count, 1)
+        try:
+            assert len(blobs.linked(connection, repository_id, [stored.digest])) == 1
+        finally:
+            driver_connection.set_progress_handler(None, 0)
+        return steps
+
+    def fill(connection: Connection) -> None:
+        for number in range(200):
+            blobs.record(connection, REPOSITORY, blob(b"%d" % number), NOW_MS)
+
+    stored = blob(b"content")
+    await database.write(blobs.record, REPOSITORY, stored, NOW_MS)
+    before = await database.read(steps_to_find)
+    await database.write(fill)
+    assert await database.read(steps_to_find) == before
 
 
 async def test_what_is_not_there_cannot_be_linked_or_unlinked(database: Database) -> None:
