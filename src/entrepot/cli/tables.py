@@ -1,10 +1,16 @@
 """Prints rows: a table for people, JSON for scripts."""
 
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import orjson
 import typer
+
+WIDTH_OF_FILES = 400
+"""Characters of a table that is not for a terminal: each row is a line."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool) -> None:
@@ -15,11 +21,15 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        # What names a row can always be copied.
+        table.add_column(column, overflow="fold", no_wrap=position == 0)
     for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    Console().print(table)
+        table.add_row(*(Text(text_of(value)) for value in row))
+    Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
 
 
 def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
@@ -51,8 +61,6 @@ def say(text: str) -> None:
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show on a terminal that something takes its time."""
-    import sys
-
     if not sys.stderr.isatty():
         yield
         return
@@ -68,24 +76,35 @@ def _member(item: object, column: str) -> object:
     return item
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """For people. What could move the cursor, or be read as a command by the terminal, is not in it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return place_text(value) or ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
+        if set(value) == {"permissions", "kind", "path"}:
+            return f"{text_of(value['permissions'])} on {place_text(value)}"
+        if set(value) == {"kind", "path"}:
+            return place_text(value)
+        return ", ".join(f"{key}={text_of(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
-        return "\n".join(_text(entry) for entry in value) if value and _nested(value) else ", ".join(map(_text, value))
-    return str(value)
+        return (
+            "\n".join(text_of(entry) for entry in value) if value and _nested(value) else ", ".join(map(text_of, value))
+        )
+    text = str(value)
+    moment = _TIME.fullmatch(text)
+    return f"{moment[1]} {moment[2]}Z" if moment is not None else printable(text)
+
+
+def printable(text: str) -> str:
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def _nested(values: Sequence[object]) -> bool:
     return isinstance(values[0], Mapping)
 
 
-def place_text(value: Mapping[object, object]) -> str:
-    """`namespace:team` for where something holds, empty for anything else."""
-    if set(value) != {"kind", "path"}:
-        return ""
-    return f"{value['kind']}:{value['path']}" if value["path"] else str(value["kind"])
+def place_text(place: Mapping[str, object]) -> str:
+    """`namespace:team` for where something holds."""
+    return f"{place['kind']}:{place['path']}" if place["path"] else str(place["kind"])
