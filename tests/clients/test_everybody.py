@@ -110,7 +110,7 @@ def test_everybody_does_what_they_may_and_the_auditor_sees_it(
     # What was exported verifies without the registry; one changed byte is found.
     file, key_file = tmp_path / "audit.jsonl", tmp_path / "audit.pem"
     file.write_bytes(exported.content)
-    key_file.write_text(key.json()["public_key"])
+    key_file.write_bytes(key.content)
     run([PROGRAM, "audit", "verify", file, "--key", key_file])
     changed = exported.content.replace(dora.encode(), dora.upper().encode(), 1)
     assert changed != exported.content

@@ -143,12 +143,12 @@ def people_of(set_up: SetUp) -> Iterator[People]:
         people.close()
 
 
-def items(client: httpx.Client, resource_path: str, /, **query: str | int) -> list[dict[str, Any]]:
+def items(client: httpx.Client, path: str, **query: str | int) -> list[dict[str, Any]]:
     """All that a list of the API has, page by page."""
     found: list[dict[str, Any]] = []
     after = ""
     while True:
-        answer = client.get(f"{API}{resource_path}", params={**query, "after": after})
+        answer = client.get(f"{API}{path}", params={**query, "after": after})
         assert answer.status_code == 200, answer.text
         found += answer.json()["items"]
         after = answer.json()["next"]

@@ -164,8 +164,3 @@ def code_of(answer: httpx.Response) -> str:
     """The first error's code."""
     code: str = answer.json()["errors"][0]["code"]
     return code
-
-
-def new_app(client: httpx.Client, namespace: str) -> Repository:
-    """One in this namespace that nobody has pushed to."""
-    return Repository(client, f"{namespace}/app-{secrets.token_hex(3)}")

@@ -68,8 +68,6 @@ def shared(directory: Path, postgresql: PostgreSQL, seaweedfs: SeaweedFS) -> Ite
 
 @contextmanager
 def started(name: str, directory: Path, config: str) -> Iterator[SetUp]:
-    # All stories come from one address: together they give many wrong passwords.
-    environment = {"ENTREPOT_LOGIN_FAILURES_FREE": "100000"}
-    with Entrepot(directory, config=config or "# all defaults\n", environment=environment) as server:
+    with Entrepot(directory, config=config or "# all defaults\n") as server:
         yield SetUp(name, server, directory / "entrepot.toml")
     server.remove_data()

@@ -1,10 +1,15 @@
 """Prints rows: a table for people, JSON for scripts."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import orjson
 import typer
+
+WIDTH_OF_FILES = 400
+"""Characters of a table that is not for a terminal: each row is a line."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool) -> None:
@@ -16,10 +21,14 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        # What names a row can always be copied.
+        table.add_column(column, overflow="fold", no_wrap=position == 0)
     for row in rows:
         table.add_row(*(_text(value) for value in row))
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else WIDTH_OF_FILES)
 
 
 def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
@@ -74,18 +83,22 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return place_text(value) or ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
+        if set(value) == {"permissions", "kind", "path"}:
+            return f"{_text(value['permissions'])} on {place_text(value)}"
+        if set(value) == {"kind", "path"}:
+            return place_text(value)
+        return ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return "\n".join(_text(entry) for entry in value) if value and _nested(value) else ", ".join(map(_text, value))
-    return str(value)
+    text = str(value)
+    moment = _TIME.fullmatch(text)
+    return f"{moment[1]} {moment[2]}Z" if moment is not None else text
 
 
 def _nested(values: Sequence[object]) -> bool:
     return isinstance(values[0], Mapping)
 
 
-def place_text(value: Mapping[object, object]) -> str:
-    """`namespace:team` for where something holds, empty for anything else."""
-    if set(value) != {"kind", "path"}:
-        return ""
-    return f"{value['kind']}:{value['path']}" if value["path"] else str(value["kind"])
+def place_text(place: Mapping[str, object]) -> str:
+    """`namespace:team` for where something holds."""
+    return f"{place['kind']}:{place['path']}" if place["path"] else str(place["kind"])

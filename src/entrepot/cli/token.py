@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Your own tokens.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot token list shows it.")]
-COLUMNS = ("id", "kind", "name", "limits", "created_at", "expires_at", "used_at", "used_address")
+COLUMNS = ("id", "kind", "name", "limits", "expires_at", "used_at", "used_address")
 
 
 @app.command("list")

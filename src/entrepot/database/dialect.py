@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func, literal
+from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func
 
 
 class Upsert:
@@ -50,9 +50,7 @@ def elements(json_array: str, dialect_name: str) -> ColumnElement[str]:
     if dialect_name == "postgresql":
         from sqlalchemy.dialects.postgresql import JSONB
 
-        # The text as it is: given as JSONB, it would be written as JSON once more.
-        array = cast(literal(json_array, String), JSONB)
-        return func.jsonb_array_elements_text(array).table_valued("value").c.value.cast(String)
+        return func.jsonb_array_elements_text(cast(json_array, JSONB)).table_valued("value").c.value.cast(String)
     return func.json_each(json_array).table_valued("value").c.value.cast(String)
 
 

@@ -89,8 +89,8 @@ class Application:
 
     async def _exchange_api(self, request: Request, receive: Receive, send: Send, started: float) -> None:
         if self._api is None:
-            # Loading it takes a second, which a worker that only serves images does without. In a thread, so that
-            # other requests go on meanwhile.
+            # Loading it takes 0.5 s, which a worker that only serves images starts without. In a thread, so that other
+            # requests go on meanwhile.
             module = await asyncio.to_thread(import_module, "entrepot.http.api.application")
             self._api = await asyncio.to_thread(module.API)
         status, sent = await self._api.answer(request, receive, send)

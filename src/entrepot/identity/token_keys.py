@@ -4,7 +4,6 @@ Each is a file. The first is `token.pem`; later ones have in their name the seco
 `token-1795600000.pem`. Running processes notice a new one by themselves.
 """
 
-import base64
 import hashlib
 import logging
 import re
@@ -166,7 +165,7 @@ def _since(name: str) -> int:
 def _kid(key: Ed25519PrivateKey) -> str:
     """Names a key without telling it: a hash of its public half."""
     public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return base64.urlsafe_b64encode(hashlib.sha256(public).digest()).decode()[:_KID_CHARACTERS]
+    return hashlib.sha256(public).hexdigest()[:_KID_CHARACTERS]
 
 
 def _unreadable(directory: Path, error: Exception) -> KeysUnreadable:

@@ -2,13 +2,10 @@
 
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import httpx
 
 from entrepot.errors import Unavailable
-
-if TYPE_CHECKING:
-    # Loading it takes 0.15 s, which a registry that asks nobody starts without.
-    import httpx
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -36,10 +33,8 @@ class Outbound:
         headers: dict[str, str] | None = None,
         form: dict[str, str] | None = None,
         content: bytes | None = None,
-    ) -> "httpx.Response":
+    ) -> httpx.Response:
         """The whole answer, whatever its status. Raises PeerUnavailable."""
-        import httpx
-
         client = self._client(ca_file)
         request = client.build_request(method, url, headers=headers, data=form, content=content)
         try:
@@ -61,9 +56,7 @@ class Outbound:
         for client in self._clients.values():
             await client.aclose()
 
-    def _client(self, ca_file: Path | None) -> "httpx.AsyncClient":
-        import httpx
-
+    def _client(self, ca_file: Path | None) -> httpx.AsyncClient:
         if ca_file not in self._clients:
             try:
                 context = ssl.create_default_context(cafile=ca_file)
@@ -78,7 +71,7 @@ class Outbound:
         return self._clients[ca_file]
 
 
-def _plain(headers: "httpx.Headers") -> list[tuple[str, str]]:
+def _plain(headers: httpx.Headers) -> list[tuple[str, str]]:
     """The headers of a body that is not compressed or in chunks any more."""
     dropped = {"content-encoding", "content-length", "transfer-encoding"}
     return [(name, value) for name, value in headers.multi_items() if name.lower() not in dropped]

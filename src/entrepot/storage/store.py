@@ -30,7 +30,7 @@ CHECKPOINT_BYTES = 64 * 1024 * 1024
 """How far an upload may run ahead of its record: what a killed process makes a client send again, at most."""
 HASHED_AT_ONCE_BYTES_MAX = 64 * 1024
 """Bytes that are hashed in the event loop: it takes 40 microseconds, and a trip to a thread more."""
-HASHED_ALONE_BYTES = 128 * 1024
+HASHED_ALONE_BYTES = 256 * 1024
 """Pieces this large, on average, are hashed one by one; smaller ones are worth a copy that joins them."""
 HASHING_THREADS_MAX = 4
 HASHERS_MAX = 4096

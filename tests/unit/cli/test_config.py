@@ -101,7 +101,7 @@ def test_schema_when_printed_is_a_json_schema() -> None:
 
 
 @pytest.mark.parametrize("url", [f"nonsense {SECRET}", f"mysql://user:{SECRET}@host/name", "sqlite://"])
-@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("migrate",), ("namespace", "list")])
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("migrate",), ("collect",)])
 def test_database_that_is_none_is_refused_by_every_command(tmp_path: Path, command: tuple[str, ...], url: str) -> None:
     variables = {"ENTREPOT_DATABASE_URL": url, "ENTREPOT_DATA": str(tmp_path)}
 

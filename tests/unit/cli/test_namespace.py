@@ -69,7 +69,7 @@ def test_list_for_people_is_a_table(tmp_path: Path) -> None:
 
     printed = _said(tmp_path, "list")
 
-    assert [line.split() for line in printed.splitlines() if "team" in line] == [["team", "True"]]
+    assert [line.split() for line in printed.splitlines() if "team" in line] == [["team", "yes"]]
 
 
 @pytest.mark.parametrize("path", ["Team", "a b", "../a", "a//b", "a:b", "//", "", "é"])
