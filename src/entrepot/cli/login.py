@@ -15,7 +15,7 @@ from entrepot.cli.errors import NotSignedIn
 from entrepot.cli.options import JSON
 from entrepot.cli.remote import CaFile, Url
 from entrepot.cli.secret_input import PasswordStdin, from_stdin, prompt
-from entrepot.cli.tables import say, show, show_one, waiting
+from entrepot.cli.tables import say, show, show_one, text_of, waiting
 from entrepot.errors import EntrepotError, Invalid, Unauthenticated
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def login(
     with credentials.changing() as logins:
         logins.registries[where] = found
         logins.current = where
-    until = f" until {found.expires_at}" if found.expires_at else ""
+    until = f" until {text_of(found.expires_at)}" if found.expires_at else ""
     say(f"signed in to {where} as {found.user}{until}")
 
 
@@ -91,7 +91,9 @@ def logout(url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The 
         except Unauthenticated:
             revoked = "its token was no good any more"
         except EntrepotError as error:
-            revoked = f"its token could not be revoked, and stays good until {known.expires_at}: {error.message}"
+            revoked = (
+                f"its token could not be revoked, and stays good until {text_of(known.expires_at)}: {error.message}"
+            )
     with credentials.changing() as logins:
         logins.registries.pop(where, None)
         if logins.current == where:

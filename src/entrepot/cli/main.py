@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from entrepot.cli.errors import FAILED, status_of
+from entrepot.cli.tables import printable
 from entrepot.errors import EntrepotError
 
 OPERATING, USING = "Run a registry", "Use a registry"
@@ -83,7 +84,7 @@ def main() -> None:
     try:
         app()
     except EntrepotError as error:
-        print(f"entrepot: {error.message}", file=sys.stderr)
+        print(f"entrepot: {printable(error.message)}", file=sys.stderr)
         sys.exit(status_of(error))
     except OSError as error:
         # The machine's own words name the file or the address that is not as it should be.

@@ -1,6 +1,7 @@
 """Prints rows: a table for people, JSON for scripts."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -20,15 +21,15 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
         # What names a row can always be copied.
         table.add_column(column, overflow="fold", no_wrap=position == 0)
     for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    console = Console()
-    console.print(table, width=None if console.is_terminal else WIDTH_OF_FILES)
+        table.add_row(*(Text(text_of(value)) for value in row))
+    Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
 
 
 def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
@@ -60,8 +61,6 @@ def say(text: str) -> None:
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show on a terminal that something takes its time."""
-    import sys
-
     if not sys.stderr.isatty():
         yield
         return
@@ -77,22 +76,29 @@ def _member(item: object, column: str) -> object:
     return item
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """For people. What could move the cursor, or be read as a command by the terminal, is not in it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         if set(value) == {"permissions", "kind", "path"}:
-            return f"{_text(value['permissions'])} on {place_text(value)}"
+            return f"{text_of(value['permissions'])} on {place_text(value)}"
         if set(value) == {"kind", "path"}:
             return place_text(value)
-        return ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key}={text_of(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
-        return "\n".join(_text(entry) for entry in value) if value and _nested(value) else ", ".join(map(_text, value))
+        return (
+            "\n".join(text_of(entry) for entry in value) if value and _nested(value) else ", ".join(map(text_of, value))
+        )
     text = str(value)
     moment = _TIME.fullmatch(text)
-    return f"{moment[1]} {moment[2]}Z" if moment is not None else text
+    return f"{moment[1]} {moment[2]}Z" if moment is not None else printable(text)
+
+
+def printable(text: str) -> str:
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def _nested(values: Sequence[object]) -> bool:

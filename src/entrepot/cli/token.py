@@ -7,7 +7,7 @@ import typer
 
 from entrepot.cli.options import JSON, Expires, Overlap, Permissions
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items, show_json
+from entrepot.cli.tables import say, show_items, show_json, text_of
 from entrepot.cli.values import limit, place, seconds
 
 if TYPE_CHECKING:
@@ -61,6 +61,6 @@ def print_secret(made: Mapping[str, Any], *, json: bool) -> None:
         show_json(made)
         return
     token = made["token"]
-    until = f"good until {token['expires_at']}" if token["expires_at"] else "good until it is revoked"
+    until = f"good until {text_of(token['expires_at'])}" if token["expires_at"] else "good until it is revoked"
     say(f"token {token['id']} ({token['name']}) of {made['username']}, {until}, and shown this once:")
     typer.echo(made["secret"])
