@@ -73,7 +73,7 @@ def test_password_when_reset_is_the_new_one(admin_shell: CommandLine, name: str)
 def test_users_of_an_htpasswd_file_sign_in_with_the_passwords_they_have(
     admin_shell: CommandLine, name: str, tmp_path: Path
 ) -> None:
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
     file = tmp_path / "htpasswd"
     file.write_text(f"{name}:{hashed}\n{name}-old:$apr1$deprecated$hash\n")
 
