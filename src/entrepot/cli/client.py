@@ -112,10 +112,10 @@ class Client:
         return Answer(response.status_code, self._json(response), response.headers.get("etag"))
 
     def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Post a form outside of the API; answers the status, whatever it is, and the JSON."""
+        """Post a form outside of the API; answers the status, which may be 400 or a redirect's, and the JSON."""
         with self._answering():
             response = self._http.post(path, data=dict(fields))
-        if response.status_code >= 500 or response.status_code not in {200, 400}:
+        if response.status_code > 400:
             self._check(response)
         found = self._json(response)
         return response.status_code, found if isinstance(found, dict) else {}

@@ -33,6 +33,7 @@ class Somebody(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     do_PUT = do_GET  # noqa: N815 (so called by the base class)
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
@@ -169,3 +170,24 @@ def test_change_is_for_what_was_read() -> None:
 
     assert found.tag == '"1"'
     assert {name.lower(): value for name, value in server.seen[1][2].items()}["if-match"] == '"1"'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [(200, b'{"a": 1}', {"a": 1}), (400, b'{"error": "authorization_pending"}', {"error": "authorization_pending"})],
+)
+def test_form_is_answered_also_when_it_is_too_early(status: int, body: bytes, told: dict[str, object]) -> None:
+    with answering(status, body) as (client, _):
+        assert client.form("/auth/corp/device/token", {"device_code": "x"}) == (status, told)
+
+
+def test_form_that_leads_elsewhere_is_sent_and_not_followed() -> None:
+    with answering(303, location="https://elsewhere.example/") as (client, server):
+        assert client.form("/auth/logout", {}) == (303, {})
+
+    assert len(server.seen) == 1
+
+
+def test_form_for_a_provider_that_is_none_is_told() -> None:
+    with answering(404, problem("there is no provider")) as (client, _), pytest.raises(NotFound, match="provider"):
+        client.form("/auth/nonesuch/device", {})
