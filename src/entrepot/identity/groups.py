@@ -36,7 +36,7 @@ class Group:
 
 _COLUMNS = tuple(groups.c[name] for name in Group.__dataclass_fields__)
 _INSERT = dialect.insert_or_ignore(groups, "provider", "name", returning=_COLUMNS)
-_ADD_MEMBER = dialect.insert_or_ignore(group_members, "user_id", "group_id")
+_ADD_MEMBER = dialect.insert_or_ignore(group_members, "user_id", "group_id", returning=(group_members.c.user_id,))
 _OF_USER = Statement(
     select(groups.c.id, groups.c.provider, groups.c.name)
     .join(group_members, group_members.c.group_id == groups.c.id)
@@ -129,9 +129,9 @@ def members(connection: Connection, group: Group, *, after: int, limit: int) -> 
 
 def add_member(connection: Connection, group: Group, user: User) -> bool:
     """False when the user is a member already."""
-    added = dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id}).rowcount
+    added = dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id}).first()
     announce(connection, TOPIC)
-    return bool(added > 0)
+    return added is not None
 
 
 def remove_member(connection: Connection, group: Group, user: User) -> bool:

@@ -23,7 +23,7 @@ class Policy:
     delay_seconds_max: int
 
 
-_INSERT = dialect.insert_or_ignore(login_failures, "key")
+_INSERT = dialect.insert_or_ignore(login_failures, "key", returning=(login_failures.c.key,))
 
 
 def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
@@ -50,7 +50,7 @@ def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy
 
 def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None:
     for key in counted:
-        if dialect.execute(connection, _INSERT, {"key": key, "count": 1, "last_at_ms": now_ms}).rowcount < 1:
+        if dialect.execute(connection, _INSERT, {"key": key, "count": 1, "last_at_ms": now_ms}).first() is None:
             row = login_failures.c.key == key
             forgotten = login_failures.c.last_at_ms < now_ms - FORGOTTEN_AFTER_MS
             connection.execute(update(login_failures).where(row, forgotten).values(count=0))
