@@ -13,7 +13,7 @@ import pytest
 
 from entrepot.access.permissions import Permission
 from entrepot.http.api.application import PREFIX, ROUTES, build
-from tests.functional.people import API, People
+from tests.functional.people import API, PASSWORD, People
 from tests.functional.repository import Repository
 from tests.peers.entrepot import Entrepot
 
@@ -187,7 +187,106 @@ MANAGE_ACCESS = {
     ("GET", "/audit/status"): [Row(REGISTRY_AUDITOR)],
 }
 
-EXPECTED: dict[tuple[str, str], list[Row]] = {**ROLES, **MANAGE_ACCESS}
+NO_TOKEN = "000000000000"
+
+
+def _own(status: int) -> tuple[int, ...]:
+    """The own account: not with a token that is limited."""
+    return (401, 401, *[status] * 8, 403)
+
+
+def _user(people: People) -> dict[str, str]:
+    return {"provider": "local", "name": people.person().name}
+
+
+def _new_user(people: People) -> dict[str, str]:
+    return {"name": f"new-{secrets.token_hex(4)}"}
+
+
+def _group(people: People) -> dict[str, str]:
+    member = people.person()
+    name = people.group_of(member).partition(":")[2]
+    return {"provider": "local", "name": name}
+
+
+def _new_group(people: People) -> dict[str, str]:
+    return {"provider": "local", "name": f"new-{secrets.token_hex(4)}"}
+
+
+def _member(people: People) -> dict[str, str]:
+    member = people.person()
+    return {"group": people.group_of(member).partition(":")[2], "provider": "local", "name": member.name}
+
+
+def _robot(people: People) -> dict[str, str]:
+    name = f"{TEAM}/robot-{secrets.token_hex(4)}"
+    people.robot(name)
+    return {"name": name, "token_id": NO_TOKEN, "rule_id": "1"}
+
+
+def _new_robot(people: People) -> dict[str, str]:
+    return {"name": f"{TEAM}/new-{secrets.token_hex(4)}"}
+
+
+def _no_token(people: People) -> dict[str, str]:
+    return {"token_id": NO_TOKEN}
+
+
+def _token_of_user(people: People) -> dict[str, str]:
+    return {**_user(people), "token_id": NO_TOKEN}
+
+
+_RULE = {"provider": "none", "audience": "a", "claims": {"sub": "a"}}
+_OWN_PASSWORD = {"current": PASSWORD, "new": PASSWORD}
+OWNER_404 = tuple(404 if status == 204 else status for status in OWNER_204)
+OWNER_WITHOUT_LIMITS = (*OWNER_201[:-1], 403)
+
+MANAGE_IDENTITY = {
+    ("GET", "/account"): [Row(_signed_in())],
+    # Who may is told that the new password is the old one; the administrator's is another one than is said here.
+    ("PUT", "/account/password"): [Row((*_own(400)[:-2], 403, 403), "the same again", body=_OWN_PASSWORD)],
+    ("GET", "/account/tokens"): [Row(_own(200))],
+    ("POST", "/account/tokens"): [Row(_own(201), body={"name": "a token"})],
+    ("DELETE", "/account/tokens/{token_id}"): [Row(_own(404), "no token", prepare=_no_token)],
+    ("POST", "/account/tokens/{token_id}/rotate"): [Row(_own(404), "no token", body={}, prepare=_no_token)],
+    ("GET", "/users"): [Row(REGISTRY_AUDITOR)],
+    ("POST", "/users/import-htpasswd"): [Row(ADMINISTRATOR, body={"text": ""})],
+    ("PUT", "/users/local/{name}"): [Row(_only_administrator(201), body={}, prepare=_new_user)],
+    ("GET", "/users/{provider}/{name:path}/tokens"): [Row(REGISTRY_AUDITOR, prepare=_user)],
+    ("DELETE", "/users/{provider}/{name:path}/tokens/{token_id}"): [
+        Row(_only_administrator(404), "no token", prepare=_token_of_user)
+    ],
+    ("GET", "/users/{provider}/{name:path}"): [Row(REGISTRY_AUDITOR, prepare=_user)],
+    ("PATCH", "/users/{provider}/{name:path}"): [Row(ADMINISTRATOR, body={"disabled": True}, prepare=_user)],
+    ("DELETE", "/users/{provider}/{name:path}"): [Row(_only_administrator(204), prepare=_user)],
+    ("GET", "/groups"): [Row(REGISTRY_AUDITOR)],
+    ("PUT", "/groups/local/{group}/members/{provider}/{name:path}"): [Row(_only_administrator(204), prepare=_member)],
+    ("DELETE", "/groups/local/{group}/members/{provider}/{name:path}"): [
+        Row(_only_administrator(204), prepare=_member)
+    ],
+    ("GET", "/groups/{provider}/{name:path}/members"): [Row(REGISTRY_AUDITOR, prepare=_group)],
+    ("GET", "/groups/{provider}/{name:path}"): [Row(REGISTRY_AUDITOR, prepare=_group)],
+    ("PUT", "/groups/{provider}/{name:path}"): [Row(_only_administrator(201), body={}, prepare=_new_group)],
+    ("DELETE", "/groups/{provider}/{name:path}"): [Row(_only_administrator(204), prepare=_group)],
+    ("GET", "/robots"): [Row(GRANT_READ, query=FILTERS), Row(REGISTRY_AUDITOR, "the registry")],
+    ("GET", "/robots/{name:path}/tokens"): [Row(GRANT_READ, prepare=_robot)],
+    ("POST", "/robots/{name:path}/tokens"): [Row(OWNER_WITHOUT_LIMITS, body={"name": "a token"}, prepare=_robot)],
+    ("POST", "/robots/{name:path}/tokens/{token_id}/rotate"): [
+        Row((*OWNER_404[:-1], 403), "no token", body={}, prepare=_robot)
+    ],
+    ("DELETE", "/robots/{name:path}/tokens/{token_id}"): [Row(OWNER_404, "no token", prepare=_robot)],
+    ("GET", "/robots/{name:path}/trust-rules"): [Row(GRANT_READ, prepare=_robot)],
+    ("POST", "/robots/{name:path}/trust-rules"): [
+        Row(_only_administrator(404), "no provider", body=_RULE, prepare=_robot)
+    ],
+    ("DELETE", "/robots/{name:path}/trust-rules/{rule_id}"): [Row(_only_administrator(404), "no rule", prepare=_robot)],
+    ("GET", "/robots/{name:path}"): [Row(GRANT_READ, prepare=_robot)],
+    ("PUT", "/robots/{name:path}"): [Row(OWNER_201, body={}, prepare=_new_robot)],
+    ("DELETE", "/robots/{name:path}"): [Row(OWNER_204, prepare=_robot)],
+    ("GET", "/providers"): [Row(REGISTRY_AUDITOR)],
+}
+
+EXPECTED: dict[tuple[str, str], list[Row]] = {**ROLES, **MANAGE_ACCESS, **MANAGE_IDENTITY}
 """One dictionary for each part of the API."""
 
 FOR_EVERYBODY: set[str] = set()

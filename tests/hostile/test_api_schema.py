@@ -31,7 +31,7 @@ CHECKS = [
 ]
 EXAMPLES = 15
 ADMINISTRATOR, ANONYMOUS = "administrator", "anonymous"
-REPOSITORY, ROLE = "team/app", "tester"
+REPOSITORY, ROLE, ROBOT = "team/app", "tester", "team/ci"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         made = People(server, None)
         Repository(made.admin, REPOSITORY).push_image("v1")
         assert made.admin.put(f"{API}/roles/{ROLE}", json={"permissions": ["namespace:read"]}).status_code == 200
+        assert made.admin.put(f"{API}/groups/local/tested", json={}).status_code == 201
+        assert made.admin.put(f"{API}/robots/{ROBOT}", json={}).status_code == 201
         made.grant("reader", {"kind": "signed-in"}, "namespace", "team")
         yield made
         made.close()
@@ -57,6 +59,9 @@ THERE: dict[str, dict[str, Any]] = {
     "/grants": {"grant_id": 1},
     "/namespaces": {"path": "team"},
     "/repositories": {"name": REPOSITORY},
+    "/users": {"provider": "local", "name": "admin"},
+    "/groups": {"provider": "local", "name": "tested", "group": "tested"},
+    "/robots": {"name": ROBOT},
 }
 """Path parameters for which there is something, by the beginning of the path: half of the examples get them."""
 BODIES: dict[tuple[str, str], dict[str, Any]] = {

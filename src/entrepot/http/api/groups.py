@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from starlette.responses import Response
 
@@ -107,6 +108,8 @@ def _answer(group: Group) -> GroupAnswer:
 
 _MEMBER = f"/groups/{LOCAL}/{{group}}/members/{{provider}}/{{name:path}}"
 
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": GroupAnswer, "description": "The group is new."}}
+
 # Providers have groups with slashes in their names: what comes after a name is looked for first.
 ROUTES = (
     ApiRoute("GET", "/groups", listing, Permission.GROUP_READ),
@@ -114,6 +117,6 @@ ROUTES = (
     ApiRoute("DELETE", _MEMBER, delete_member, Permission.GROUP_WRITE, status=204),
     ApiRoute("GET", "/groups/{provider}/{name:path}/members", list_members, Permission.GROUP_READ),
     ApiRoute("GET", "/groups/{provider}/{name:path}", get, Permission.GROUP_READ),
-    ApiRoute("PUT", "/groups/{provider}/{name:path}", put, Permission.GROUP_WRITE),
+    ApiRoute("PUT", "/groups/{provider}/{name:path}", put, Permission.GROUP_WRITE, responses=_NEW),
     ApiRoute("DELETE", "/groups/{provider}/{name:path}", delete, Permission.GROUP_WRITE, status=204),
 )

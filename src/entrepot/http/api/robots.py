@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import Field
@@ -190,6 +190,8 @@ def _rule(rule: TrustRule) -> TrustRuleAnswer:
 
 _TOKENS, _RULES = "/robots/{name:path}/tokens", "/robots/{name:path}/trust-rules"
 
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RobotAnswer, "description": "The robot is new."}}
+
 # Names have slashes in them: what comes after a name is looked for first.
 ROUTES = (
     ApiRoute("GET", "/robots", listing, Permission.ROBOT_READ, inside=True),
@@ -201,6 +203,6 @@ ROUTES = (
     ApiRoute("POST", _RULES, create_trust_rule, Permission.TRUST_WRITE, status=201),
     ApiRoute("DELETE", _RULES + "/{rule_id}", delete_trust_rule, Permission.TRUST_WRITE, status=204),
     ApiRoute("GET", "/robots/{name:path}", get, Permission.ROBOT_READ, inside=True),
-    ApiRoute("PUT", "/robots/{name:path}", put, Permission.ROBOT_WRITE, inside=True),
+    ApiRoute("PUT", "/robots/{name:path}", put, Permission.ROBOT_WRITE, inside=True, responses=_NEW),
     ApiRoute("DELETE", "/robots/{name:path}", delete, Permission.ROBOT_WRITE, inside=True, status=204),
 )

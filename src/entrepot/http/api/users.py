@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
 from starlette.responses import Response
@@ -175,11 +175,13 @@ def _answer(view: View) -> UserAnswer:
     )
 
 
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": UserAnswer, "description": "The user is new."}}
+
 # A provider's users may have slashes in their names: what comes after a name is looked for first.
 ROUTES = (
     ApiRoute("GET", "/users", listing, Permission.USER_READ),
     ApiRoute("POST", "/users/import-htpasswd", import_htpasswd, Permission.USER_WRITE),
-    ApiRoute("PUT", f"/users/{LOCAL}/{{name}}", put_local, Permission.USER_WRITE),
+    ApiRoute("PUT", f"/users/{LOCAL}/{{name}}", put_local, Permission.USER_WRITE, responses=_NEW),
     ApiRoute("GET", "/users/{provider}/{name:path}/tokens", list_tokens, Permission.USER_READ),
     ApiRoute(
         "DELETE", "/users/{provider}/{name:path}/tokens/{token_id}", delete_token, Permission.USER_WRITE, status=204
