@@ -121,7 +121,9 @@ def _only_administrator(status: int) -> tuple[int, ...]:
 ROLES = {
     ("GET", "/roles"): [Row(_signed_in())],
     ("GET", "/roles/{name}"): [Row(_signed_in(), prepare=_role)],
-    ("PUT", "/roles/{name}"): [Row(ADMINISTRATOR, body={"permissions": ["repository:pull"]}, prepare=_new_name)],
+    ("PUT", "/roles/{name}"): [
+        Row(_only_administrator(201), body={"permissions": ["repository:pull"]}, prepare=_new_name)
+    ],
     ("DELETE", "/roles/{name}"): [Row(_only_administrator(204), prepare=_role)],
 }
 

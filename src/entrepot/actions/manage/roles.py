@@ -15,14 +15,18 @@ Expect = Callable[[Role | None], None]
 """Called in the transaction with what is there before; raises if the change was meant for something else."""
 
 
-async def put(app: App, principal: Principal, origin: Origin, role: Role, expect: Expect) -> None:
-    def run(connection: Connection) -> None:
-        expect(roles.everything(connection).get(role.name))
+async def put(app: App, principal: Principal, origin: Origin, role: Role, expect: Expect) -> bool:
+    """Make the role, or change it; answers whether it is new."""
+
+    def run(connection: Connection) -> bool:
+        before = roles.everything(connection).get(role.name)
+        expect(before)
         roles.put(connection, role, app.clock())
+        return before is None
 
     permissions = sorted(permission.value for permission in role.permissions)
     act = Act("role:put", f"role:{role.name}", detail={"permissions": permissions})
-    await acts.change(app, principal, origin, act, run)
+    return await acts.change(app, principal, origin, act, run)
 
 
 async def remove(app: App, principal: Principal, origin: Origin, name: str, expect: Expect) -> None:

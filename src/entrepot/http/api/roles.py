@@ -1,7 +1,7 @@
 """Roles: the built-in ones, and those that administrators make."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path
 from starlette.responses import Response
@@ -41,7 +41,8 @@ async def get(caller: Caller, name: Name, response: Response) -> RoleAnswer:
 async def put(caller: Caller, name: Name, body: RoleBody, response: Response, if_match: IfMatch = None) -> RoleAnswer:
     """Make the role, or change it: who has it has what it then says with the next request."""
     role = roles.parse(name, body.description, body.permissions)
-    await manage.put(caller.app, caller.principal, caller.origin, role, _expect(if_match))
+    new = await manage.put(caller.app, caller.principal, caller.origin, role, _expect(if_match))
+    response.status_code = 201 if new else 200
     return tagged(response, _answer(role))
 
 
@@ -63,9 +64,10 @@ def _answer(role: Role) -> RoleAnswer:
     )
 
 
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RoleAnswer, "description": "The role is new."}}
 ROUTES = (
     ApiRoute("GET", "/roles", listing, Permission.SIGNED_IN),
     ApiRoute("GET", "/roles/{name}", get, Permission.SIGNED_IN),
-    ApiRoute("PUT", "/roles/{name}", put, Permission.ROLE_WRITE),
+    ApiRoute("PUT", "/roles/{name}", put, Permission.ROLE_WRITE, responses=_NEW),
     ApiRoute("DELETE", "/roles/{name}", delete, Permission.ROLE_WRITE, status=204),
 )
