@@ -94,7 +94,7 @@ def test_role_that_an_owner_has_cannot_be_made_to_mean_more(tenants: Tenants) ->
     assert admin.put(f"{API}/roles/owner", json=body).status_code == 400
     assert admin.delete(f"{API}/roles/owner").status_code == 400
     # Somebody else made a role with more than an owner has: an owner cannot grant it.
-    assert admin.put(f"{API}/roles/strong", json=body).status_code == 200
+    assert admin.put(f"{API}/roles/strong", json=body).status_code == 201
     answer = tenants.people.ask_to_grant(owner, "strong", {"user": tenants.owner.key}, "namespace", MINE)
     assert answer.status_code == 403
     assert answer.json()["context"]["lacking"] == ["audit:read", "role:write", "user:write"]

@@ -39,7 +39,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     with Entrepot(tmp_path_factory.mktemp("schema"), workers=1) as server:
         made = People(server, None)
         Repository(made.admin, REPOSITORY).push_image("v1")
-        assert made.admin.put(f"{API}/roles/{ROLE}", json={"permissions": ["namespace:read"]}).status_code == 200
+        assert made.admin.put(f"{API}/roles/{ROLE}", json={"permissions": ["namespace:read"]}).status_code == 201
         assert made.admin.put(f"{API}/groups/local/tested", json={}).status_code == 201
         assert made.admin.put(f"{API}/robots/{ROBOT}", json={}).status_code == 201
         made.grant("reader", {"kind": "signed-in"}, "namespace", "team")
