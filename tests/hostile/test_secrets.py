@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.functional.people import People, people_of
+from tests.functional.people import People, Person, people_of
 from tests.functional.repository import LARGE_BYTES, Repository, digest_of, noise
 from tests.functional.setups import ALONE, SHARED, SetUp, alone, shared
 
@@ -54,7 +54,7 @@ def _plant(set_up: SetUp, people: People) -> set[str]:
         found |= _tokens(nobody, (alice.name, personal))
         found |= _tokens(nobody, (set_up.server.username, set_up.server.password))
     found |= _uploads(Repository(alice.client, "planted/app"))
-    found |= _management(admin)
+    found |= _management(admin, alice)
     return found
 
 
@@ -126,19 +126,30 @@ def _uploads(repository: Repository) -> set[str]:
     return seals | ({signed.partition("Signature=")[2]} if signed else set())
 
 
-def _management(admin: httpx.Client) -> set[str]:
+def _management(admin: httpx.Client, person: Person) -> set[str]:
     """What the API is given and gives."""
-    password = f"{MARK}-of-a-new-user-0123"
-    found = {password}
-    admin.post("/api/v1/users", json={"name": "planted-user", "password": password})
-    admin.post("/api/v1/users", json={"name": "planted user", "password": password})
-    admin.post("/api/v1/users", json={"name": "planted-user", "password": password, "extra": password})
-    admin.post("/api/v1/users", content=password, headers={"content-type": "text/plain"})
-    answer = admin.post("/api/v1/account/tokens", json={"name": "planted"})
-    if answer.status_code == 201:
-        found |= {text for text in answer.json().values() if isinstance(text, str) and text.startswith("entrepot_")}
+    old, new, other = (f"{MARK}-{word}-password-0123" for word in ("first", "second", "refused"))
+    users = "/api/v1/users"
+    assert admin.put(f"{users}/local/planted-user", json={"password": old}).is_success
+    with_old = httpx.BasicAuth("planted-user", old)
+    admin.put(f"{users}/local/planted user", json={"password": other})
+    admin.put(f"{users}/local/planted-user", json={"password": other, "extra": other})
+    admin.put(f"{users}/local/planted-user", content=other, headers={"content-type": "text/plain"})
+    admin.put(f"{users}/local/planted-user", json={"password": [other]})
+    admin.post(f"{users}/import-htpasswd", json={"text": f"planted-user:{other}\n{other}"})
+    made = admin.post("/api/v1/account/tokens", json={"name": "planted"}, auth=with_old)
+    rotated = admin.post(f"/api/v1/account/tokens/{made.json()['id']}/rotate", json={}, auth=with_old)
+    admin.put("/api/v1/account/password", json={"current": other, "new": new}, auth=with_old)
+    assert admin.put("/api/v1/account/password", json={"current": old, "new": new}, auth=with_old).is_success
     admin.get("/api/v1/roles", params={"token": f"{MARK}-in-a-query-0123456789"})
-    return found | {f"{MARK}-in-a-query-0123456789"}
+    person.client.get("/api/v1/users")
+    texts = {text for answer in (made, rotated) for text in _texts(answer) if text.startswith("entrepot_")}
+    assert len(texts) == 2, (made.text, rotated.text)
+    return {old, new, other, f"{MARK}-in-a-query-0123456789"} | texts
+
+
+def _texts(answer: httpx.Response) -> list[str]:
+    return [value for value in answer.json().values() if isinstance(value, str)]
 
 
 def test_log_has_no_secret(own_set_up: SetUp, planted: set[str]) -> None:

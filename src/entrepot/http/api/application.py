@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
+import orjson
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -73,6 +74,8 @@ class API:
                 # The framework takes a path for another one that only ends in a line break.
                 raise Invalid("the path has a line break in it")
             body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
+            if body and "json" in (request.header(b"content-type") or "json"):
+                _check_json(body)
             await self._application(scope, _Body(body, receive), answer)
         except ClientGone:
             return CLIENT_GONE, answer.sent
@@ -88,6 +91,14 @@ class API:
                 raise
             await problems.unexpected(request.id)(scope, receive, answer)
         return answer.status, answer.sent
+
+
+def _check_json(body: bytes) -> None:
+    """Raises Invalid for what Python's parser takes and no database does: half characters, NaN, other encodings."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON in UTF-8 (RFC 8259): {error}") from None
 
 
 class _Body:
