@@ -1,5 +1,6 @@
 """The works the registries are compared in."""
 
+from benchmarks.works.access import AccessDecisions
 from benchmarks.works.audit import AuditPages
 from benchmarks.works.capacity import MemoryOfDownloads, MemoryOfUploads, StartWithManyManifests
 from benchmarks.works.large import Pull, Push
@@ -17,6 +18,7 @@ ALL_WORKS: tuple[type[Work], ...] = (
     TagPut,
     TagPages,
     AuditPages,
+    AccessDecisions,
     StartWithManyManifests,
     MemoryOfUploads,
     MemoryOfDownloads,

@@ -3,20 +3,23 @@
 `allows` decides, `visible` says the same as a filter for lists, `explain` says why: they read the same grants.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, select
+import orjson
+from sqlalchemy import Connection, String, bindparam, select
 
 from entrepot.access import conditions, roles
 from entrepot.access.conditions import Context
-from entrepot.access.grants import EVERYONE, GROUP, SIGNED_IN, USER
+from entrepot.access.grants import EVERYONE, SIGNED_IN
 from entrepot.access.permissions import PLACED, Permission
 from entrepot.access.places import NAMESPACE, PATTERN, REGISTRY, REPOSITORY, Place
 from entrepot.access.roles import Role
 from entrepot.access.tables import grants
-from entrepot.database.statements import Statement
+from entrepot.database import dialect
+from entrepot.database.statements import Row, Statement
 
 _COLUMNS = (
     grants.c.id,
@@ -28,7 +31,7 @@ _COLUMNS = (
     grants.c.condition,
     grants.c.expires_at_ms,
 )
-_OF_USER = Statement(select(*_COLUMNS).where(grants.c.subject_kind == USER, grants.c.user_id == bindparam("user_id")))
+_OF_USER = Statement(select(*_COLUMNS).where(grants.c.user_id == bindparam("user_id")))
 _OF_ANYBODY = Statement(select(*_COLUMNS).where(grants.c.subject_kind == bindparam("subject_kind")))
 
 
@@ -73,21 +76,63 @@ class Considered:
     unmet: bool = False
 
 
+class ByPlace(Mapping[tuple[str, str], tuple[Right, ...]]):
+    """Rights by kind and path of their place.
+
+    Somebody may have thousands, of which few are ever asked for: a right is made of its row when its place is.
+    """
+
+    def __init__(self, rows: dict[tuple[str, str], list[Row]], right: Callable[[Row], Right]) -> None:
+        self._rows = rows
+        self._right = right
+        self._made: dict[tuple[str, str], tuple[Right, ...]] = {}
+
+    def at(self, key: tuple[str, str]) -> tuple[Right, ...]:
+        """None or more."""
+        made = self._made.get(key)
+        if made is not None:
+            return made
+        rows = self._rows.get(key)
+        if rows is None:
+            return ()
+        made = self._made[key] = tuple(map(self._right, rows))
+        return made
+
+    def count(self) -> int:
+        return sum(map(len, self._rows.values()))
+
+    def __getitem__(self, key: tuple[str, str]) -> tuple[Right, ...]:
+        if key not in self._rows:
+            raise KeyError(key)
+        return self.at(key)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """`by_place` is keyed by kind and path of the place; patterns are looked at one by one."""
+    """Patterns are looked at one by one."""
 
-    by_place: Mapping[tuple[str, str], tuple[Right, ...]] = field(default_factory=dict)
+    by_place: ByPlace
     patterns: tuple[Right, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many grants these are."""
+        return self.by_place.count() + len(self.patterns)
 
     @classmethod
     def of(cls, rights: list[Right]) -> "Rights":
-        by_place: dict[tuple[str, str], list[Right]] = {}
+        by_place: dict[tuple[str, str], list[Row]] = {}
         for right in rights:
             if right.place.kind != PATTERN:
-                by_place.setdefault((right.place.kind, right.place.path), []).append(right)
+                by_place.setdefault((right.place.kind, right.place.path), []).append((right,))
         patterns = tuple(right for right in rights if right.place.kind == PATTERN)
-        return cls({key: tuple(found) for key, found in by_place.items()}, patterns)
+        return cls(ByPlace(by_place, lambda row: row[0]), patterns)
 
     def allows(self, permission: Permission, path: str | None, context: Context) -> bool:
         """Whether some grant has the permission for what is at the path, a namespace or a repository.
@@ -158,13 +203,13 @@ class Rights:
         )
 
     def _at(self, permission: Permission, path: str | None) -> Iterator[Right]:
-        yield from self.by_place.get((REGISTRY, ""), ())
+        yield from self.by_place.at((REGISTRY, ""))
         if path is None or permission not in PLACED:
             return
-        yield from self.by_place.get((REPOSITORY, path), ())
+        yield from self.by_place.at((REPOSITORY, path))
         above = path
         while above:
-            yield from self.by_place.get((NAMESPACE, above), ())
+            yield from self.by_place.at((NAMESPACE, above))
             above = above.rpartition("/")[0]
         for right in self.patterns:
             if right.place.covers(path):
@@ -176,7 +221,7 @@ class Rights:
         yield from self.patterns
 
 
-NO_RIGHTS = Rights()
+NO_RIGHTS = Rights.of([])
 
 
 def load(connection: Connection, user_id: int | None, groups: Mapping[int, str]) -> Rights:
@@ -195,22 +240,34 @@ def of_group(connection: Connection, group_id: int) -> Rights:
     return _compiled(_of_groups(connection, [group_id]), roles.everything(connection), {})
 
 
-def _compiled(rows: Iterable[tuple[Any, ...]], known: Mapping[str, Role], groups: Mapping[int, str]) -> Rights:
-    rights = []
-    for grant_id, role, subject_kind, group_id, kind, path, condition, expires_at_ms in rows:
-        if role in known:
-            place, group = Place(kind, path), groups.get(group_id, "")
-            rights.append(Right(grant_id, known[role], place, condition, expires_at_ms, subject_kind, group))
-    return Rights.of(rights)
+def _compiled(rows: Iterable[Row], known: Mapping[str, Role], groups: Mapping[int, str]) -> Rights:
+    def right(row: Row) -> Right:
+        grant_id, role, subject_kind, group_id, kind, path, condition, expires_at_ms = row
+        group = groups.get(group_id, "")
+        return Right(grant_id, known[role], Place(kind, path), condition, expires_at_ms, subject_kind, group)
+
+    by_place: dict[tuple[str, str], list[Row]] = {}
+    patterns = []
+    for row in rows:
+        if row[1] not in known:
+            continue
+        if row[4] == PATTERN:
+            patterns.append(right(row))
+        else:
+            by_place.setdefault((row[4], row[5]), []).append(row)
+    return Rights(ByPlace(by_place, right), tuple(patterns))
 
 
-GROUPS_IN_QUERY_MAX = 500
+def _of_groups(connection: Connection, group_ids: list[int]) -> list[Row]:
+    if not group_ids:
+        return []
+    found = _groups_statement(connection.dialect.name).one(connection, group_ids=json.dumps(group_ids))
+    rows: list[Row] = orjson.loads(found[0]) if found is not None and found[0] is not None else []
+    return rows
 
 
-def _of_groups(connection: Connection, group_ids: list[int]) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = []
-    for start in range(0, len(group_ids), GROUPS_IN_QUERY_MAX):
-        ids = group_ids[start : start + GROUPS_IN_QUERY_MAX]
-        statement = select(*_COLUMNS).where(grants.c.subject_kind == GROUP, grants.c.group_id.in_(ids))
-        found += [tuple(row) for row in connection.execute(statement)]
-    return found
+@cache
+def _groups_statement(dialect_name: str) -> Statement:
+    ids = dialect.numbers(bindparam("group_ids", type_=String), dialect_name)
+    rows = dialect.json_rows(_COLUMNS, dialect_name)
+    return Statement(select(rows).where(grants.c.group_id.in_(select(ids))))

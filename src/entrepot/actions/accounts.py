@@ -71,4 +71,4 @@ async def rights_of(app: App, user: User | None) -> Rights:
 def _load(connection: Connection, user_id: int | None) -> tuple[Rights, int]:
     of_user = groups.of_user(connection, user_id) if user_id is not None else {}
     found = rights.load(connection, user_id, of_user)
-    return found, sum(map(len, found.by_place.values())) + len(found.patterns)
+    return found, found.count

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, String, Table, cast, func, literal
+from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Integer, String, Table, cast, func, literal
 
 
 class Upsert:
@@ -54,6 +54,26 @@ def elements(json_array: str, dialect_name: str) -> ColumnElement[str]:
         array = cast(literal(json_array, String), JSONB)
         return func.jsonb_array_elements_text(array).table_valued("value").c.value.cast(String)
     return func.json_each(json_array).table_valued("value").c.value.cast(String)
+
+
+def numbers(json_array: ColumnElement[str], dialect_name: str) -> ColumnElement[int]:
+    """As `elements`, for numbers."""
+    if dialect_name == "postgresql":
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        texts = func.jsonb_array_elements_text(cast(json_array, JSONB)).table_valued("value")
+        return cast(texts.c.value, BigInteger)
+    return cast(func.json_each(json_array).table_valued("value").c.value, Integer)
+
+
+def json_rows(columns: Sequence[ColumnElement[Any]], dialect_name: str) -> ColumnElement[str]:
+    """All rows as one text, a JSON array of arrays; NULL or an empty one for none.
+
+    For thousands of rows: a driver takes longer to make one than the database to find it.
+    """
+    if dialect_name == "postgresql":
+        return cast(func.json_agg(func.json_build_array(*columns)), String)
+    return func.json_group_array(func.json_array(*columns))
 
 
 def execute(connection: Connection, upsert: Upsert, values: Mapping[str, object]) -> Any:

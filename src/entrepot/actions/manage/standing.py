@@ -9,7 +9,7 @@ from entrepot.access import rights
 from entrepot.access.conditions import Context
 from entrepot.access.permissions import PLACED
 from entrepot.access.places import REGISTRY
-from entrepot.access.rights import Rights
+from entrepot.access.rights import NO_RIGHTS, Rights
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.errors import Denied
@@ -21,7 +21,7 @@ from entrepot.principal import Origin, Principal
 
 async def require_administrator(app: App, principal: Principal, origin: Origin, what: str) -> None:
     """Raises Denied unless the caller may do everything, with credentials that are not limited."""
-    if not await _has_all_of(app, principal, origin, Rights(), administrator=True):
+    if not await _has_all_of(app, principal, origin, NO_RIGHTS, administrator=True):
         raise Denied(f"{what} is for an administrator, with credentials that are not limited")
 
 
