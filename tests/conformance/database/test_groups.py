@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from entrepot.database.database import Database
@@ -65,3 +67,27 @@ async def test_groups_of_a_provider_are_those_of_the_last_login(database: Databa
 
     held = await database.read(groups.of_user, user.id)
     assert sorted(held.values()) == ["ldap:c", "local:developers"]
+
+
+async def test_no_more_groups_are_kept_than_a_user_may_have(database: Database, user: User) -> None:
+    names = [f"group {number}" for number in range(groups.GROUPS_OF_USER_MAX + 10)]
+    await database.write(groups.set_of_user, user, "ldap", names, NOW_MS)
+
+    assert len(await database.read(groups.of_user, user.id)) == groups.GROUPS_OF_USER_MAX
+
+
+async def test_logins_at_the_same_time_set_the_groups_once(database: Database, other: Database, user: User) -> None:
+    await asyncio.gather(
+        *(
+            worker.write(groups.set_of_user, user, "ldap", ["x", "y", f"only {number}"], NOW_MS)
+            for number, worker in enumerate((database, other) * 4)
+        )
+    )
+
+    assert {"ldap:x", "ldap:y"} <= set((await database.read(groups.of_user, user.id)).values())
+
+
+async def test_names_that_cannot_be_kept_are_left_out(database: Database, user: User) -> None:
+    await database.write(groups.set_of_user, user, "ldap", ["x", "x", "", " ", "\x00", "a\nb", "a" * 256], NOW_MS)
+
+    assert list((await database.read(groups.of_user, user.id)).values()) == ["ldap:x"]
