@@ -79,7 +79,7 @@ def grant_to_group(set_up: SetUp, role: str, name: str, kind: str = "registry", 
 def new_role(admin: httpx.Client, *permissions: str) -> str:
     name = new_name("role")
     answer = admin.put(f"{API}/roles/{name}", json={"permissions": list(permissions)})
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == 201, answer.text
     return name
 
 
