@@ -118,7 +118,7 @@ def test_role_of_any_other_name_is_not_there(api: httpx.Client, name: str) -> No
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("given", ["abc123", "A" * 64])
+@pytest.mark.parametrize("given", ["abc123", "A" * 64, "3d9f2c1e-7a8b-4c5d-9e0f-112233445566"])
 def test_request_has_the_id_that_it_came_with(api: httpx.Client, given: str) -> None:
     assert api.get(ROLES, headers={"x-request-id": given}).headers["x-request-id"] == given
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from entrepot.http.routing import Route
 from entrepot.http.v2.routes import UPLOAD_PATH
 from entrepot.telemetry.logging import AccessLog
 
-REQUEST_ID_CHARACTERS_MAX = 64
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 API_PREFIX = "/api/"
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Application:
     def _request_id(self, request: Request) -> str:
         """The client's or proxy's own, if it is one, so that logs can be joined; else a new one."""
         given = request.header(b"x-request-id")
-        if given is not None and len(given) <= REQUEST_ID_CHARACTERS_MAX and given.isascii() and given.isalnum():
+        if given is not None and _REQUEST_ID.fullmatch(given):
             return given
         self._request_number += 1
         return f"{self._request_prefix}{self._request_number:08x}"
