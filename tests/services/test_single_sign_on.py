@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from entrepot.identity import groups, users, workloads
 from entrepot.identity.oidc import LOGOUT_EVENT
 from entrepot.settings import DatabaseSettings
 from tests.clients.images import unique_image
-from tests.peers.entrepot import Entrepot
+from tests.peers.entrepot import PROGRAM, Entrepot
 from tests.peers.oidc_provider import CONFIDENTIAL, OIDCProvider, new_keys
 from tests.peers.presence import require_program
 from tests.peers.process import run
@@ -563,3 +564,22 @@ def test_nothing_secret_is_written_down(site: Site, robot: str) -> None:
 
     written = site.registry.log_path.read_text() + json.dumps(site.audit())
     assert [text for text in secret if text in written] == []
+
+
+def test_command_line_signs_in_by_the_browser(site: Site, tmp_path: Path) -> None:
+    """The command shows an address; somebody confirms there; and the command has a token of theirs."""
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "COLUMNS": "200"}
+    command = [str(PROGRAM), "login", site.registry.url, "--sso", "sso"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as login:
+        assert login.stdout is not None
+        address = next(line for line in login.stdout if line.startswith("or open ")).split()[2]
+        with site.provider.browser() as browser:
+            site.provider.approve_device(browser, address)
+        said = login.stdout.read()
+
+    assert login.returncode == 0, said
+    assert "signed in" in said
+    whoami = run([PROGRAM, "whoami", "--json"], environment=environment)
+    assert json.loads(whoami.stdout)["name"] == "ada"
