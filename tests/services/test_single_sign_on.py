@@ -459,6 +459,19 @@ def test_job_that_nobody_trusts_is_refused(site: Site, robot: str, change: dict[
     assert "trust" in site.refused(robot, token)
 
 
+def test_job_gets_nothing_that_outlives_its_token(site: Site, robot: str) -> None:
+    """As `docker login` asks for it."""
+    token = site.provider.mint({"aud": AUDIENCE, **GITHUB})
+    with site.client() as client:
+        asked = client.get("/token", params={"offline_token": "true"}, auth=(robot, token))
+        form = {"grant_type": "password", "username": robot, "password": token, "access_type": "offline"}
+        posted = client.post("/token", data=form)
+
+    assert (asked.status_code, posted.status_code) == (200, 200)
+    assert "refresh_token" not in asked.json()
+    assert "refresh_token" not in posted.json()
+
+
 def test_job_is_no_other_robot(site: Site, robot: str) -> None:
     token = site.provider.mint({"aud": AUDIENCE, **GITHUB})
 

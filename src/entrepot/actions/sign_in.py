@@ -40,6 +40,8 @@ BEARER_TOPIC = "bearer"
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 _LIMIT_BYTES = 200
+_REFRESHABLE = frozenset({"password", "token", "robot"})
+"""Kinds of credentials that a refresh token may stand for."""
 _STORED = frozenset({"token", "robot", "refresh"})
 """Kinds of credentials whose id is a stored token's."""
 
@@ -183,8 +185,10 @@ async def issue_token(
 ) -> IssuedToken:
     """A token for what was asked and is allowed, which may be nothing. Raises Invalid for a malformed scope.
 
-    `offline` asks for a refresh token beside it.
+    `offline` asks for a refresh token beside it, which only a password or a stored token gets: what a workload, a
+    browser or a certificate shows is over sooner.
     """
+    offline = offline and principal.credential.kind in _REFRESHABLE
     scopes = []
     refused = []
     for scope in _parse(requested):
