@@ -1,5 +1,6 @@
 """Puts acts into the audit log: in the transaction of the change, by themselves, or, for pulls, soon after."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -9,9 +10,11 @@ from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import REFUSED, Act
+from entrepot.errors import Unavailable
 from entrepot.principal import Origin, Principal
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> bytes:
@@ -21,8 +24,16 @@ async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> b
 
 
 async def keep(app: App, principal: Principal, origin: Origin, act: Act) -> None:
-    """Record an act that changes nothing here: it is on stable storage when this returns."""
-    await app.database.write(record.write, await compose(app, principal, origin, act))
+    """Record an act that changes nothing here: it is on stable storage when this returns.
+
+    Where nothing can be written, on a full disk, the record waits in memory until it can be: pulls go on.
+    """
+    composed = await compose(app, principal, origin, act)
+    try:
+        await app.database.write(record.write, composed)
+    except Unavailable as error:
+        log.error("the record of %s waits: %s", act.action, error.message)
+        app.pulls.add_late(composed)
 
 
 async def change(app: App, principal: Principal, origin: Origin, act: Act, run: Callable[[Connection], T]) -> T:

@@ -6,7 +6,10 @@ the settings; the first that knows the name decides.
 """
 
 import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Concatenate, ParamSpec
 
 from sqlalchemy import Connection
 
@@ -15,7 +18,7 @@ from entrepot.actions import accounts, acts, authorize
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import FAILED, REFUSED, Act
-from entrepot.errors import EntrepotError, Invalid, Unauthenticated
+from entrepot.errors import EntrepotError, Invalid, StorageFull, Unauthenticated, Unavailable
 from entrepot.identity import bearer, groups, lockout, passwords, tokens, users
 from entrepot.identity.bearer import Bearer
 from entrepot.identity.errors import (
@@ -33,6 +36,9 @@ from entrepot.identity.users import User
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import SCOPES_MAX, Credential, Limit, Origin, Principal, Scope
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
 
 ROBOT_PREFIX = users.ROBOT_PREFIX
 BEARER_TOPIC = "bearer"
@@ -206,8 +212,12 @@ async def issue_token(
             "not_granted": refused,
             "refresh_token": offline,
         }
-        act = await acts.compose(app, principal, origin, Act("token:issue", f"user:{principal.key}", detail=detail))
-        refresh = await app.database.write(_record_issue, app, principal, act, offline=offline)
+        act = Act("token:issue", f"user:{principal.key}", detail=detail)
+        if offline:
+            composed = await acts.compose(app, principal, origin, act)
+            refresh = await app.database.write(_record_refreshable, app, principal, composed)
+        else:
+            await acts.keep(app, principal, origin, act)
     return IssuedToken(token, now, lifetime, tuple(scopes), refresh)
 
 
@@ -226,14 +236,12 @@ async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
         raise
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
-        await app.database.write_soon(tokens.used, token.id, origin.address, now_ms, expires_at_ms)
+        await _note(app, tokens.used, token.id, origin.address, now_ms, expires_at_ms)
     return Principal(user.provider, user.name, credential=Credential("refresh", token.id), limits=token.limits)
 
 
-def _record_issue(connection: Connection, app: App, principal: Principal, act: bytes, *, offline: bool) -> str | None:
+def _record_refreshable(connection: Connection, app: App, principal: Principal, act: bytes) -> str | None:
     record.write(connection, act)
-    if not offline:
-        return None
     user = users.find(connection, principal.provider, principal.name)
     if user is None:
         return None
@@ -279,9 +287,9 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         else:
             user, trusted_ms = await _directory_user(app, name, password), EXTERNAL_TRUSTED_MS
     except CredentialsInvalid:
-        await app.database.write_soon(lockout.failed, counted, app.clock())
+        await _note(app, lockout.failed, counted, app.clock())
         raise
-    await app.database.write_soon(lockout.succeeded, name, origin.address)
+    await _note(app, lockout.succeeded, name, origin.address)
     _require_usable(user)
     return user, trusted_ms
 
@@ -315,7 +323,24 @@ async def _directory_user(app: App, name: str, password: str) -> User:
 
 
 async def _provision(app: App, provider: str, known: ExternalUser) -> User:
-    return await app.database.write(_provision_row, provider, known, app.clock())
+    try:
+        return await app.database.write(_provision_row, provider, known, app.clock())
+    except StorageFull:
+        # Who was here before is let in as before.
+        user = await app.database.read(users.find_subject, provider, known.subject)
+        if user is None or user.gone:
+            raise
+        return await app.database.read(users.account, user)
+
+
+async def _note(
+    app: App, function: Callable[Concatenate[Connection, P], object], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """Write down what only helps: nobody is kept out because a disk is full."""
+    try:
+        await app.database.write_soon(function, *args, **kwargs)
+    except Unavailable as error:
+        log.warning("what is known of a login cannot be written: %s", error.message)
 
 
 def _provision_row(connection: Connection, provider: str, known: ExternalUser, now_ms: int) -> User:
@@ -364,7 +389,7 @@ async def _limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
 
 async def _note_use(app: App, token: Token, origin: Origin) -> None:
     now_ms = app.clock()
-    await app.database.write_soon(tokens.used, token.id, origin.address, now_ms)
+    await _note(app, tokens.used, token.id, origin.address, now_ms)
     # Only what is still remembered: the token may have been revoked meanwhile.
     stamp = app.cache.stamp()
     known: Token | None = app.cache.get(tokens.TOPIC, token.id)

@@ -1,5 +1,7 @@
 """Gathers the records of pulls, which are many and change nothing, and writes them within one second.
 
+Records of logins and refusals that cannot be written, because the disk is full, wait here as well.
+
 Pulls that are alike in all but their time, within that second, become one record with their count: who pulled what, how
 and from where is all there, and a client that asks for one manifest a thousand times a second does not fill the log.
 """
@@ -37,6 +39,7 @@ class PullLog:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._gathered: dict[Key, _Pulls] = {}
+        self._late: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._lost = 0
@@ -62,8 +65,15 @@ class PullLog:
             self._lost += 1
             return
         self._gathered[key] = _Pulls(at_ms, origin.request_id, owner)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._flush_soon())
+        self._start()
+
+    def add_late(self, composed: bytes) -> None:
+        """Keep a record that could not be written when it should have been, until it can."""
+        if len(self._late) >= DISTINCT_MAX:
+            self._lost += 1
+            return
+        self._late.append(composed)
+        self._start()
 
     async def close(self) -> None:
         """Write what is left, after what is being written: a record that is there must not be written again."""
@@ -72,6 +82,10 @@ class PullLog:
             await self._task
         await self._flush()
 
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._flush_soon())
+
     async def _flush_soon(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), FLUSH_SECONDS)
@@ -79,14 +93,15 @@ class PullLog:
             await self._flush()
         finally:
             self._task = None
-            if self._gathered and not self._closing.is_set():
+            if (self._gathered or self._late) and not self._closing.is_set():
                 self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
     async def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
-        if not gathered:
+        late, self._late = self._late, []
+        if not gathered and not late:
             return
-        records = []
+        records = list(late)
         for (principal, address, user_agent, action, resource, digest, tag), pulls in gathered.items():
             origin = Origin(address, user_agent, pulls.request_id)
             act = Act(action, resource, digest, detail={"tag": tag} if tag else None)
@@ -96,6 +111,7 @@ class PullLog:
         try:
             await self._write(records)
         except BaseException as error:
+            self._late = late + self._late
             # They are as old as they are; what has come meanwhile is counted with them.
             for key, pulls in gathered.items():
                 since = self._gathered.get(key)
@@ -103,8 +119,9 @@ class PullLog:
                 self._gathered[key] = pulls
             if isinstance(error, asyncio.CancelledError):
                 raise
-            log.error("pulls cannot be written to the audit log, %d wait: %s", len(self._gathered), error)
+            waiting = len(self._gathered) + len(self._late)
+            log.error("the audit log cannot be written, %d records wait: %s", waiting, error)
             return
         if self._lost:
-            log.error("%d pulls were lost to the audit log while it could not be written", self._lost)
+            log.error("%d records were lost to the audit log while it could not be written", self._lost)
             self._lost = 0

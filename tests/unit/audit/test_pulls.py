@@ -116,4 +116,15 @@ async def test_more_than_can_wait_is_dropped_and_said(caplog: pytest.LogCaptureF
     await log.close()
 
     assert len(kept.records) == pulls.DISTINCT_MAX
-    assert "3 pulls were lost" in caplog.text
+    assert "3 records were lost" in caplog.text
+
+
+async def test_record_that_could_not_be_written_in_time_is_written_first() -> None:
+    kept = Kept()
+    log = PullLog(kept.write)
+    log.add_late(b'{"action":"login:password"}')
+    pull(log, tag="v1")
+
+    await log.close()
+
+    assert [record["action"] for record in kept.records] == ["login:password", "manifest:pull"]
