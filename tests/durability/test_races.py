@@ -320,10 +320,10 @@ def test_upload_cancelled_while_it_is_closed_is_a_whole_blob_or_none(
 
 
 def test_patch_while_another_is_on_its_way_is_refused(entrepot: Entrepot, chance: random.Random) -> None:
-    content = chance.randbytes(3_000_000)
+    content = chance.randbytes(6_000_000)
     with Connection(entrepot) as connection:
         location = start_upload(connection, "race/busy")
-    with half_sent(entrepot, "PATCH", location, content, 2_000_000) as first:
+    with half_sent(entrepot, "PATCH", location, content, 5_000_000) as first:
         refused = None
         while refused is None or refused.status == 202:
             # Until the first one's bytes have been recorded, this one may still come before it.
@@ -332,7 +332,7 @@ def test_patch_while_another_is_on_its_way_is_refused(entrepot: Entrepot, chance
                 refused = request(entrepot, "PATCH", location, b"other")
         assert (refused.status, refused.error["code"]) == (409, "BLOB_UPLOAD_INVALID"), refused
         assert refused.error["message"]
-        first.send(content[2_000_000:])
+        first.send(content[5_000_000:])
         assert first.answer().status == 202
     finished = request(entrepot, "PUT", finishing(location, content))
     assert finished.status == 201, finished
