@@ -112,7 +112,7 @@ DIGEST_ROUTES = (
 )
 
 NO_ROUTES = (
-    *("/", "*", "/v2x", "/v1/", "//v2/", "/v2/../v2/", "/./v2/", "/V2/", "/v2/a", "/v2/a/b", "/v2/a/tags"),
+    *("*", "/v2x", "/v1/", "//v2/", "/v2/../v2/", "/./v2/", "/V2/", "/v2/a", "/v2/a/b", "/v2/a/tags"),
     *("/v2/a/blobs", "/v2/_catalog/", "/v2/a/tags/list/", "/v2/a/manifests", "/v2/a/uploads/x", "/%76%32/"),
     *("/v2%2f", "/token/", "/v2/" + "/" * 20_000, "/" + "a" * 60_000, "/v2/a/referrers", "/v2/a/b/c/d"),
     *("/favicon.ico", "/.git/config", "/v2/a/tags/list%00", "/v2/a/tags/list;x", "/healthz/", "/metrics%20"),
