@@ -157,8 +157,13 @@ def registry(
     registry_kind: type[Entrepot] | type[Distribution],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Registry]:
-    """One registry, with its defaults, that all tests of the run share."""
-    with registry_kind(tmp_path_factory.mktemp("registry")) as server:
+    """One registry, with its defaults, that all tests of the run share.
+
+    But for the delays after wrong passwords: many clients give some, all from one address.
+    """
+    directory = tmp_path_factory.mktemp("registry")
+    patient = {"ENTREPOT_LOGIN_FAILURES_FREE": "100000"}
+    with Entrepot(directory, environment=patient) if registry_kind is Entrepot else registry_kind(directory) as server:
         yield server
     server.remove_data()
 

@@ -15,7 +15,7 @@ from entrepot.lifecycle import orphans
 from entrepot.migrations import schema
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Principal
+from entrepot.principal import NOWHERE, Principal
 from entrepot.telemetry.metrics import Metrics
 from tests.clients.images import digest_of
 from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, make_older, plant_orphans
@@ -69,7 +69,7 @@ async def _collect_between_commit_and_record(data: Path) -> None:
                 nonlocal looks
                 looks += 1
                 if looks == 2:
-                    await upload._record(app, repository, stored, state)
+                    await upload._record(app, (Principal("local", "admin"), NOWHERE), repository, stored, state)
                 return await app.database.read(function, *args)
 
         removed = await orphans.collect(Database(), app.store, system_clock() - GRACE_SECONDS * 1000)  # type: ignore[arg-type]

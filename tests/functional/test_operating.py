@@ -25,7 +25,13 @@ def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Re
     repository.send(address, contents[0] + contents[1])
     printed = json.loads(set_up.command("collect", "--json"))
 
-    assert {row["removed"] for row in printed} == {"expired uploads", "orphans", "changes"}
+    assert {row["removed"] for row in printed} == {
+        "expired uploads",
+        "orphans",
+        "expired tokens and failures",
+        "users without access",
+        "changes",
+    }
     for content in contents:
         assert repository.blob(digest_of(content)).content == content
     whole = contents[0] + contents[1] + contents[2]
