@@ -13,8 +13,7 @@ from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
 from entrepot.database.database import Database
 from entrepot.database.open import open_database
-from entrepot.identity.certificates import CertificateAuthority
-from entrepot.identity.external import PasswordProvider
+from entrepot.identity.external import CertificateVerifier, PasswordProvider
 from entrepot.identity.issuers import Issuers
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
@@ -39,7 +38,7 @@ class App:
     keys: Keys
     passwords: Verifier
     directories: tuple[PasswordProvider, ...]
-    authorities: tuple[CertificateAuthority, ...]
+    authorities: tuple[CertificateVerifier, ...]
     outbound: Outbound
     issuers: Issuers
     pulls: PullLog

@@ -1,8 +1,12 @@
 """How far credentials reach, whatever their owner may do. Pure."""
 
-from entrepot.access.permissions import PLACED, UNGRANTED, Permission
+from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, UNGRANTED, Permission
 from entrepot.access.places import REGISTRY, Place
-from entrepot.principal import Limit, Principal, Scope
+from entrepot.principal import Limit, Principal
+
+_WITHOUT_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
+_ACTIONS = {permission: permission.action for permission in REPOSITORY_PERMISSIONS}
+"""What the Docker token protocol calls them."""
 
 
 def within_credentials(principal: Principal, permission: Permission, path: str | None) -> bool:
@@ -12,9 +16,16 @@ def within_credentials(principal: Principal, permission: Permission, path: str |
 
 def within_scopes(principal: Principal, permission: Permission, path: str | None) -> bool:
     """Whether the scopes of a bearer token reach that far; credentials without scopes reach as far as the user."""
-    if principal.scopes is None or permission in {Permission.PUBLIC, Permission.SIGNED_IN}:
+    if principal.scopes is None or permission in _WITHOUT_SCOPE:
         return True
-    return any(_covers(scope, permission, path) for scope in principal.scopes)
+    action = _ACTIONS.get(permission)
+    for scope in principal.scopes:
+        if scope.type == "repository":
+            if scope.name == path and action is not None and (action in scope.actions or "*" in scope.actions):
+                return True
+        elif permission is Permission.REGISTRY_CATALOG and scope.type == "registry" and scope.name == "catalog":
+            return True
+    return False
 
 
 def within_limits(principal: Principal, permission: Permission, path: str | None) -> bool:
@@ -41,14 +52,3 @@ def _reaches(limit: Limit, permission: Permission, path: str | None) -> bool:
 def _names(limit: Limit, permission: Permission) -> bool:
     named = permission.value in limit.permissions or "*" in limit.permissions
     return named and permission is not Permission.OWN_ACCOUNT
-
-
-def _covers(scope: Scope, permission: Permission, path: str | None) -> bool:
-    if permission is Permission.REGISTRY_CATALOG:
-        return scope.type == "registry" and scope.name == "catalog"
-    return (
-        scope.type == "repository"
-        and scope.name == path
-        and permission.value.startswith("repository:")
-        and (permission.action in scope.actions or "*" in scope.actions)
-    )

@@ -11,6 +11,7 @@ from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import REFUSED, Act
 from entrepot.errors import Unavailable
+from entrepot.identity.users import ROBOT
 from entrepot.principal import Origin, Principal
 
 T = TypeVar("T")
@@ -71,5 +72,5 @@ async def pulled(
     app: App, principal: Principal, origin: Origin, action: str, resource: str, digest: str, tag: str | None
 ) -> None:
     if app.settings.audit.pulls:
-        owner = await accounts.owner_key(app, principal)
+        owner = await accounts.owner_key(app, principal) if principal.provider == ROBOT else None
         app.pulls.add(app.clock(), principal, origin, action, resource, digest, tag, owner=owner)

@@ -20,15 +20,18 @@ FLUSH_SECONDS = 0.5
 DISTINCT_MAX = 50_000
 """Different pulls that may wait when they cannot be written; what comes on top is lost, and the log says so."""
 
-Key = tuple[Principal, str, str, str, str, str | None, str | None]
+Key = tuple[str | None, ...]
+"""All that a record has of a pull, as text: its hash is at hand, and that of a principal with its scopes is not."""
 Write = Callable[[list[bytes]], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Pulls:
+    principal: Principal
+    act: Act
     first_at_ms: int
-    request_id: str
+    origin: Origin
     owner: str | None
     count: int = 1
 
@@ -56,7 +59,19 @@ class PullLog:
         *,
         owner: str | None = None,
     ) -> None:
-        key = (principal, origin.address, origin.user_agent, action, resource, digest, tag)
+        credential = principal.credential
+        key = (
+            principal.provider,
+            principal.name,
+            credential.kind,
+            credential.id,
+            origin.address,
+            origin.user_agent,
+            action,
+            resource,
+            digest,
+            tag,
+        )
         known = self._gathered.get(key)
         if known is not None:
             known.count += 1
@@ -64,7 +79,8 @@ class PullLog:
         if len(self._gathered) >= DISTINCT_MAX:
             self._lost += 1
             return
-        self._gathered[key] = _Pulls(at_ms, origin.request_id, owner)
+        act = Act(action, resource, digest, detail={"tag": tag} if tag else None)
+        self._gathered[key] = _Pulls(principal, act, at_ms, origin, owner)
         self._start()
 
     def add_late(self, composed: bytes) -> None:
@@ -102,12 +118,9 @@ class PullLog:
         if not gathered and not late:
             return
         records = list(late)
-        for (principal, address, user_agent, action, resource, digest, tag), pulls in gathered.items():
-            origin = Origin(address, user_agent, pulls.request_id)
-            act = Act(action, resource, digest, detail={"tag": tag} if tag else None)
-            records.append(
-                record.compose(pulls.first_at_ms, principal, origin, act, owner=pulls.owner, count=pulls.count)
-            )
+        for pulls in gathered.values():
+            made = (pulls.first_at_ms, pulls.principal, pulls.origin, pulls.act)
+            records.append(record.compose(*made, owner=pulls.owner, count=pulls.count))
         try:
             await self._write(records)
         except BaseException as error:

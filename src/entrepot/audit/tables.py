@@ -2,8 +2,6 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Tabl
 
 from entrepot.database.base import Id, TimestampMs, ascii_text, metadata
 
-_NOT_DONE = text("outcome <> 'done'")
-
 audit_pending = Table(
     "audit_pending",
     metadata,
@@ -33,8 +31,6 @@ audit_records = Table(
     Index("ix_audit_records_resource", "resource", "seq"),
     Index("ix_audit_records_digest", "digest", "seq"),
     Index("ix_audit_records_address", "address", "seq"),
-    # Nearly everything is done as asked, and found by its number.
-    Index("ix_audit_records_outcome", "outcome", "seq", sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE),
 )
 
 audit_chain = Table(
@@ -82,3 +78,12 @@ audit_cursors = Table(
     Column("claimed_until_ms", TimestampMs, nullable=False),
     Column("updated_at_ms", TimestampMs, nullable=False),
 )
+
+
+def index_refusals() -> None:
+    """Give the records their partial index: nearly everything is done as asked, and found by its number.
+
+    Only migrations need to know of it, and saying it loads SQLAlchemy's part for PostgreSQL, 0.15 s for each process.
+    """
+    columns, refused = audit_records.c, text("outcome <> 'done'")
+    Index("ix_audit_records_outcome", columns.outcome, columns.seq, sqlite_where=refused, postgresql_where=refused)

@@ -121,7 +121,7 @@ class Application:
                 "status": status,
                 "sent_bytes": sent,
                 "milliseconds": round(seconds * 1000, 3),
-                "user_agent": request.header(b"user-agent"),
+                "user_agent": request.origin.user_agent,
             }
         )
 

@@ -31,6 +31,7 @@ class Request:
         "_origin",
         "_query",
         "_receive",
+        "_repository",
         "app",
         "id",
         "method",
@@ -54,6 +55,7 @@ class Request:
         self._body_ended = False
         self._headers: dict[bytes, bytes] | None = None
         self._origin: Origin | None = None
+        self._repository: RepositoryName | None = None
         self._query: dict[str, list[str]] | None = None
 
     @property
@@ -75,7 +77,9 @@ class Request:
     @property
     def repository(self) -> RepositoryName:
         """Raises NameInvalid."""
-        return RepositoryName.parse(self.repository_text)
+        if self._repository is None:
+            self._repository = RepositoryName.parse(self.repository_text)
+        return self._repository
 
     def header(self, name: bytes) -> str | None:
         """A header's value; the first one of several. Names are lower case."""

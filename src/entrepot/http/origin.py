@@ -9,14 +9,20 @@ ADDRESSES_MAX = 20
 
 def client_address(peer: str, forwarded_for: str | None, trusted: tuple[str, ...]) -> str:
     """The address of the client: the nearest one that is no trusted proxy's, as far as they say (RFC 7239, 5.2)."""
+    if forwarded_for is None:
+        return _one_spelling(peer)
     parsed = _address(peer)
-    if parsed is None:
-        return peer
-    if forwarded_for is not None:
+    if parsed is not None:
         hops = map(str.strip, reversed(forwarded_for.split(",")[-ADDRESSES_MAX:]))
         while _is_in(parsed, trusted) and (before := _address(next(hops, ""))) is not None:
             parsed = before
-    return str(parsed)
+    return peer if parsed is None else str(parsed)
+
+
+@lru_cache(maxsize=1000)
+def _one_spelling(peer: str) -> str:
+    parsed = _address(peer)
+    return peer if parsed is None else str(parsed)
 
 
 def is_trusted(address: str, trusted: tuple[str, ...]) -> bool:

@@ -1,11 +1,7 @@
 """Client certificates as a proxy in front hands them over (RFC 9440, `Client-Cert`), checked once more here."""
 
-import base64
-import binascii
 import datetime
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -20,18 +16,7 @@ from cryptography.x509.verification import (
 
 from entrepot.errors import Invalid
 from entrepot.identity.errors import CredentialsInvalid
-from entrepot.identity.external import ExternalUser
-
-CERTIFICATE_BYTES_MAX = 16 * 1024
-_FIELD = re.compile(r":([A-Za-z0-9+/=]+):", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """A certificate that was found valid. `not_after_ms` is in milliseconds since the epoch."""
-
-    user: ExternalUser
-    not_after_ms: int
+from entrepot.identity.external import ClientCertificate, ExternalUser
 
 
 class CertificateAuthority:
@@ -70,17 +55,6 @@ class CertificateAuthority:
             raise CredentialsInvalid(f"the client certificate has no name that the provider {self.name} looks for")
         not_after_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
         return ClientCertificate(ExternalUser(subject=name, name=name, display_name=name), not_after_ms)
-
-
-def parse_header(text: str) -> bytes:
-    """The DER bytes in a Client-Cert header. Raises CredentialsInvalid."""
-    match = _FIELD.fullmatch(text.strip()) if len(text) <= CERTIFICATE_BYTES_MAX * 2 else None
-    try:
-        if match is not None:
-            return base64.b64decode(match.group(1), validate=True)
-    except binascii.Error:
-        pass
-    raise CredentialsInvalid("the Client-Cert header is not :base64: of a certificate (RFC 9440)")
 
 
 def _for_clients(policy: object, certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:

@@ -19,6 +19,14 @@ class ExternalUser:
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that was found valid. `not_after_ms` is in milliseconds since the epoch."""
+
+    user: ExternalUser
+    not_after_ms: int
+
+
 class PasswordProvider(Protocol):
     """A directory that can be asked whether a password is right."""
 
@@ -51,3 +59,17 @@ class PasswordProvider(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class CertificateVerifier(Protocol):
+    """The authorities of one provider."""
+
+    @property
+    def name(self) -> str: ...
+
+    def verify(self, der: bytes, now_ms: int) -> ClientCertificate | None:
+        """Who the certificate is for; None when none of these authorities made it.
+
+        Raises CredentialsInvalid for one that names nobody.
+        """
+        ...

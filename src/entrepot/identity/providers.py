@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from entrepot.identity.certificates import CertificateAuthority
-from entrepot.identity.external import PasswordProvider
+from entrepot.identity.external import CertificateVerifier, PasswordProvider
 from entrepot.settings import CertificateProvider, LDAPProvider, Provider
 
 
@@ -18,10 +17,13 @@ def open_directories(providers: Sequence[Provider]) -> tuple[PasswordProvider, .
     return tuple(directories)
 
 
-def load_authorities(providers: Sequence[Provider]) -> tuple[CertificateAuthority, ...]:
+def load_authorities(providers: Sequence[Provider]) -> tuple[CertificateVerifier, ...]:
     """Raises Invalid for a file that cannot be read."""
-    return tuple(
-        CertificateAuthority(provider.name, provider.ca_file, provider.name_from)
-        for provider in providers
-        if isinstance(provider, CertificateProvider)
-    )
+    authorities: list[CertificateVerifier] = []
+    for provider in providers:
+        if isinstance(provider, CertificateProvider):
+            # Likewise.
+            from entrepot.identity.certificates import CertificateAuthority
+
+            authorities.append(CertificateAuthority(provider.name, provider.ca_file, provider.name_from))
+    return tuple(authorities)

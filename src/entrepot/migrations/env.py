@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from entrepot.migrations.schema import METADATA
+from entrepot.migrations.schema import complete_metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
+    target_metadata=complete_metadata(),
     render_as_batch=True,
     transaction_per_migration=True,
 )

@@ -4,9 +4,10 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -25,7 +26,13 @@ HEAD = "0001"
 ADVISORY_LOCK = 0x656E7472
 DOMAINS = (access, audit, content, database, identity, namespaces)
 """Imported so that the metadata is complete."""
-METADATA = metadata
+
+
+@cache
+def complete_metadata() -> MetaData:
+    """All tables, with all of their indexes."""
+    audit.index_refusals()
+    return metadata
 
 
 class SchemaTooNew(Unavailable):
