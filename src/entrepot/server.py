@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import gc
 import logging
 import multiprocessing
 import os
@@ -159,7 +160,15 @@ def _make_application(settings: Settings, turn: "Synchronized[int]") -> Applicat
     """Runs in each worker process."""
     telemetry_logging.configure(settings.log.level)
     pin = partial(_pin, turn) if settings.server.pin_workers and sys.platform == "linux" else _stay
-    return Application(open_app(settings, Metrics()), AccessLog(enabled=settings.log.access), pin)
+
+    def settle() -> None:
+        # What is loaded now stays: the garbage collector need not look at it. A full collection stops a worker for 13 ms
+        # instead of 63 (thousands of remembered rights, a slow virtual processor).
+        gc.collect()
+        gc.freeze()
+        pin()
+
+    return Application(open_app(settings, Metrics()), AccessLog(enabled=settings.log.access), settle)
 
 
 def _pin(turn: "Synchronized[int]") -> None:
