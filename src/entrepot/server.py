@@ -162,8 +162,8 @@ def _make_application(settings: Settings, turn: "Synchronized[int]") -> Applicat
     pin = partial(_pin, turn) if settings.server.pin_workers and sys.platform == "linux" else _stay
 
     def settle() -> None:
-        # What is loaded now stays: the garbage collector need not look at it. A full collection stops a worker for 13 ms
-        # instead of 63 (thousands of remembered rights, a slow virtual processor).
+        # What is loaded now stays: the garbage collector need not look at it. A full collection stops a worker for 13
+        # milliseconds instead of 63 (thousands of remembered rights, a slow virtual processor).
         gc.collect()
         gc.freeze()
         pin()
