@@ -60,6 +60,7 @@ class Application:
         await receive()
         await self._opening.__aexit__(None, None, None)
         self._access_log.flush()
+        self._app.metrics.flush()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:

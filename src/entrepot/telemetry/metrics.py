@@ -1,15 +1,19 @@
 """Prometheus metrics of all workers of this machine, and nothing about names, users or digests."""
 
+import asyncio
 import fcntl
 import os
 import shutil
 import tempfile
 import time
+from bisect import bisect_left
 from pathlib import Path
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DIRECTORY_PREFIX = "entrepot-metrics-"
 MEMORY = Path("/dev/shm")  # noqa: S108 (the directory made there is this user's alone)
+GATHER_SECONDS = 0.1
+SECONDS_BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 LEFT_AFTER_SECONDS = 60
 """How old a directory must be to count as one that a killed server left."""
 
@@ -61,12 +65,23 @@ class Metrics:
         self._requests = Counter(
             "entrepot_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
         )
-        self._seconds = Histogram(
+
+        class BatchedHistogram(Histogram):
+            """Takes many observations at once."""
+
+            def observe_many(self, counts: list[int], total: float) -> None:
+                """`counts` for each bucket by itself, in the order of their bounds; `total` is the sum of all."""
+                self._sum.inc(total)
+                for bucket, count in zip(self._buckets, counts, strict=True):
+                    if count:
+                        bucket.inc(count)
+
+        self._seconds = BatchedHistogram(
             "entrepot_http_request_seconds",
             "Time from the request's headers to the end of its answer.",
             ("route",),
             registry=self._registry,
-            buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60),
+            buckets=SECONDS_BOUNDS,
         )
         self._received = Counter("entrepot_blob_received_bytes", "Bytes of blobs received.", registry=self._registry)
         self.damaged_blobs = Counter(
@@ -87,20 +102,34 @@ class Metrics:
         self.audit_chain_broken = Counter(
             "entrepot_audit_chain_broken", "Times that the audit log was found changed.", registry=self._registry
         )
-        self._request_children: dict[tuple[str, str, int], Counter] = {}
-        self._seconds_children: dict[str, Histogram] = {}
+        self._requests_gathered: dict[tuple[str, str, int], int] = {}
+        self._seconds_gathered: dict[str, tuple[list[int], list[float]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answered request. Gathered for a moment: each count in shared memory takes 4 % of a pull's time."""
         key = (method, route, status)
-        # The library's labels() takes 3 microseconds, a dictionary 0.1.
-        counter = self._request_children.get(key)
-        if counter is None:
-            counter = self._request_children[key] = self._requests.labels(method, route, str(status))
-        counter.inc()
-        histogram = self._seconds_children.get(route)
-        if histogram is None:
-            histogram = self._seconds_children[route] = self._seconds.labels(route)
-        histogram.observe(seconds)
+        self._requests_gathered[key] = self._requests_gathered.get(key, 0) + 1
+        gathered = self._seconds_gathered.get(route)
+        if gathered is None:
+            gathered = self._seconds_gathered[route] = ([0] * (len(SECONDS_BOUNDS) + 1), [0.0])
+        counts, total = gathered
+        counts[bisect_left(SECONDS_BOUNDS, seconds)] += 1
+        total[0] += seconds
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Let all processes see what was gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for (method, route, status), count in self._requests_gathered.items():
+            self._requests.labels(method, route, str(status)).inc(count)
+        for route, (counts, total) in self._seconds_gathered.items():
+            self._seconds.labels(route).observe_many(counts, total[0])
+        self._requests_gathered.clear()
+        self._seconds_gathered.clear()
 
     def received(self, body_bytes: int) -> None:
         self._received.inc(body_bytes)
@@ -109,6 +138,7 @@ class Metrics:
         """The counts of all processes, in the Prometheus text format."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 
+        self.flush()
         if DIRECTORY_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()

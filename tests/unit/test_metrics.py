@@ -1,0 +1,31 @@
+"""Requests are counted in batches, and none is lost between two of them."""
+
+import pytest
+
+from entrepot.telemetry.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_requests_are_counted_by_method_route_and_status_and_by_their_time() -> None:
+    metrics = Metrics()
+    for seconds in (0.0005, 0.001, 0.002, 100.0):
+        metrics.request("GET", "/v2/", 200, seconds)
+    metrics.request("GET", "/v2/", 401, 0.0001)
+    metrics.flush()
+    metrics.request("GET", "/v2/", 401, 0.0001)
+
+    lines = metrics.exposition().decode().splitlines()
+
+    for line in (
+        'entrepot_http_requests_total{method="GET",route="/v2/",status="200"} 4.0',
+        'entrepot_http_requests_total{method="GET",route="/v2/",status="401"} 2.0',
+        'entrepot_http_request_seconds_bucket{le="0.001",route="/v2/"} 4.0',
+        'entrepot_http_request_seconds_bucket{le="0.005",route="/v2/"} 5.0',
+        'entrepot_http_request_seconds_bucket{le="60.0",route="/v2/"} 5.0',
+        'entrepot_http_request_seconds_bucket{le="+Inf",route="/v2/"} 6.0',
+        'entrepot_http_request_seconds_count{route="/v2/"} 6.0',
+    ):
+        assert line in lines
+    (total,) = (line for line in lines if line.startswith('entrepot_http_request_seconds_sum{route="/v2/"}'))
+    assert float(total.split()[1]) == pytest.approx(100.0037)
