@@ -32,6 +32,8 @@ DISK_BYTES = 48 * MIB
 TOO_MUCH_BYTES = 64 * MIB
 FILE_DISK_BYTES = 96 * MIB
 SMALL_PUSHES_MAX = 5000
+CONNECTIONS = 16
+"""So many that each worker gets one."""
 Push = Callable[[Connection, str, bytes], Answer]
 
 
@@ -254,9 +256,12 @@ def _logged(log: Path, request_id: str, level: str) -> str:
 def test_data_disk_that_refuses_writes_serves_pulls_until_it_takes_them(
     tmp_path: Path, make_entrepot: MakeEntrepot
 ) -> None:
-    """As after an error of the disk, when the kernel makes it read-only under open files."""
+    """As after an error of the disk, when the kernel makes it read-only under open files.
+
+    Of the workers some have written before, some open the database for it when it refuses: each writes again.
+    """
     with file_disk(tmp_path / "disk", tmp_path / "disk.img", size_bytes=FILE_DISK_BYTES) as disk:
-        registry = make_entrepot(directory="disk/entrepot")
+        registry = make_entrepot(directory="disk/entrepot", workers=3)
         registry.start()
         image = make_image(random.Random(10), layer_bytes=500_000)
         with Connection(registry) as connection:
@@ -276,9 +281,16 @@ def test_data_disk_that_refuses_writes_serves_pulls_until_it_takes_them(
                 _assert_refused(connection.request("DELETE", f"/v2/{REPOSITORY}/manifests/before"))
                 _assert_refused(connection.request("GET", "/readyz"))
                 assert_image_pulls(connection, REPOSITORY, "before", image)
+            for number in range(CONNECTIONS):
+                with Connection(registry) as connection:
+                    _assert_refused(push_at_once(connection, REPOSITORY, random.Random(number).randbytes(100)))
         finally:
             for path in reversed(frozen):
                 disk.make_immutable(path, immutable=False)
+        for number in range(CONNECTIONS):
+            with Connection(registry) as connection:
+                answer = push_at_once(connection, REPOSITORY, random.Random(number).randbytes(100))
+                assert answer.status == 201, answer
         with Connection(registry) as connection:
             assert connection.request("GET", "/readyz").status == 200
             assert_image_pulls(connection, REPOSITORY, "before", image)

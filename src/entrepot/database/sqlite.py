@@ -143,8 +143,10 @@ class _Writer:
                 with _locked(self._lock):
                     _commit(connection, control, batch)
             except Exception as error:
-                # Whatever it was: the requests wait for an answer, and the next ones for this thread.
-                log.exception("the database cannot be written")
+                # Whatever it was: the requests wait for an answer, and the next ones for this thread. They get a new
+                # connection: one that was opened while the disk refused writes never writes, when the disk does again.
+                if not isinstance(error, DBAPIError):
+                    log.exception("the thread that writes the database failed")
                 _fail(batch, error)
                 if connection is not None:
                     connection.close()
@@ -247,9 +249,9 @@ def _commit(connection: Connection, control: "_Control", batch: list[_Job]) -> N
                 control.execute("ROLLBACK TO job")
             control.execute("RELEASE job")
         control.execute("COMMIT")
-    except DBAPIError as error:
+    except DBAPIError:
         control.roll_back()
-        _fail(batch, error)
+        raise
 
 
 def _fail(batch: list[_Job], error: Exception) -> None:
