@@ -86,7 +86,8 @@ async def _archive_audit(app: App) -> int:
         segment_records=app.settings.audit.segment_records,
         retention_days=days,
     )
-    return await segments.remove(app.database, app.store, older_than_ms=app.clock() - days * DAY_MS)
+    sent = await app.forwarder.sent_until(app.database)
+    return await segments.remove(app.database, app.store, older_than_ms=app.clock() - days * DAY_MS, until=sent)
 
 
 async def _forward_audit(app: App) -> int:

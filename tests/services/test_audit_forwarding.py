@@ -125,6 +125,20 @@ async def test_collector_gets_nothing_twice_and_what_comes_later(
     assert collector.numbers() == [1, 2, 3, 4, 5]
 
 
+async def test_retention_waits_for_the_target_that_is_behind(
+    database: Database, collector: Collector, make: Callable[..., Forwarder]
+) -> None:
+    await fill(database, 3)
+    assert await make().sent_until(database) is None
+    await make(http_url=collector.url).run(database)
+
+    assert await make(http_url=collector.url).sent_until(database) == 3
+    both = make(http_url=collector.url, syslog_url=f"tcp://127.0.0.1:{free_port()}")
+    assert await both.sent_until(database) == 0
+    await both.run(database)
+    assert await both.sent_until(database) == 0
+
+
 async def test_collector_that_fails_gets_the_batch_again(
     database: Database, collector: Collector, make: Callable[..., Forwarder], counted: Counted
 ) -> None:

@@ -2,7 +2,7 @@
 
 Each target has a cursor in the database that moves once the target has taken a batch. Records carry their number and
 hash: a target that gets one twice can tell, and one that misses some can as well. A target that is down keeps nobody
-waiting: records stay where they are.
+waiting but retention: records stay where they are.
 """
 
 import asyncio
@@ -78,6 +78,13 @@ class Forwarder:
         """Send every target what it has not got. Failures are recorded, and tried again later; nothing is raised for
         them."""
         await asyncio.gather(*(self._forward(database, target) for target in self._targets))
+
+    async def sent_until(self, database: Database) -> int | None:
+        """The number of the last record that every target has got; None when there is no target to wait for."""
+        if not self._targets:
+            return None
+        sent: dict[str, int] = {row.target: row.seq for row in await database.read(cursors)}
+        return min(sent.get(target.name, 0) for target in self._targets)
 
     async def _forward(self, database: Database, target: _Target) -> None:
         if time.monotonic() < target.again_at:

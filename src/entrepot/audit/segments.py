@@ -74,15 +74,18 @@ async def archive(
     return SEGMENTS_AT_ONCE
 
 
-async def remove(database: Database, store: BlobStore, *, older_than_ms: int) -> int:
+async def remove(database: Database, store: BlobStore, *, older_than_ms: int, until: int | None = None) -> int:
     """Remove the records of archived segments in which all are older; answers how many records that were.
 
-    Each segment is read once more before. Raises SegmentDamaged.
+    `until` is the number of the last record that may go; None: no matter which. Each segment is read once more before.
+    Raises SegmentDamaged.
     """
     removed = 0
     for segment in await database.read(listing):
         if segment.removed or segment.last_at_ms >= older_than_ms:
             continue
+        if until is not None and segment.last_seq > until:
+            break
         await _read_back(store, _of(segment))
         for first in range(segment.first_seq, segment.last_seq + 1, REMOVED_AT_ONCE):
             last = min(segment.last_seq, first + REMOVED_AT_ONCE - 1)

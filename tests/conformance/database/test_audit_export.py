@@ -218,6 +218,16 @@ async def test_archived_records_leave_when_they_are_old(database: Database, stor
     assert [found.seq for found in page.records] == list(range(35, 10, -1))
 
 
+async def test_records_that_a_target_has_not_got_stay(database: Database, store: BlobStore) -> None:
+    await fill(database, 35)
+    await archive(database, store)
+
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**12, until=0) == 0
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**12, until=19) == 10
+    assert await left(database) == list(range(11, 36))
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**12, until=20) == 10
+
+
 async def test_records_that_are_not_archived_never_leave(database: Database, store: BlobStore) -> None:
     await fill(database, 35)
 
