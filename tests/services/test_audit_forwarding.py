@@ -10,15 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.audit import chain, forward
+from entrepot import worker
+from entrepot.app import open_app
+from entrepot.audit import chain, forward, segments
 from entrepot.audit.forward import BATCH_RECORDS_MAX, Forwarder, syslog_message
+from entrepot.audit.segments import DAY_MS
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
-from entrepot.database.open import open_database
+from entrepot.database.open import database_url, open_database
 from entrepot.migrations import schema
 from entrepot.outbound.client import Outbound
-from entrepot.settings import AuditSettings, DatabaseSettings
+from entrepot.settings import AuditSettings, DatabaseSettings, Settings
+from entrepot.telemetry.metrics import Metrics
 from tests.conformance.database.audit_records import content, leave, record, stored
+from tests.conformance.database.content import NOW_MS
 from tests.conformance.database.waiting import until
 from tests.peers.certificate import Certificate, self_signed
 from tests.peers.collector import Collector
@@ -137,6 +142,23 @@ async def test_retention_waits_for_the_target_that_is_behind(
     assert await both.sent_until(database) == 0
     await both.run(database)
     assert await both.sent_until(database) == 0
+
+
+async def test_maintenance_removes_what_is_archived_and_forwarded(tmp_path: Path, collector: Collector) -> None:
+    audit = {"retention_days": 1, "segment_records": 10, "http_url": collector.url}
+    settings = Settings.model_validate({"data": tmp_path / "data", "audit": audit})
+    schema.upgrade(database_url(settings.database, settings.data))
+    tasks = {task.kind: task.run for task in worker.TASKS}
+    async with open_app(settings, Metrics(), lambda: NOW_MS + 30 * DAY_MS) as app:
+        await fill(app.database, 20)
+        await tasks["archived audit records"](app)
+        assert len(await app.database.read(segments.listing)) == 2
+        assert len(await app.database.read(stored)) == 20
+
+        await tasks["audit forwarding"](app)
+        await tasks["archived audit records"](app)
+        assert collector.numbers() == list(range(1, 21))
+        assert await app.database.read(stored) == []
 
 
 async def test_collector_that_fails_gets_the_batch_again(

@@ -74,7 +74,7 @@ async def archive(
     return SEGMENTS_AT_ONCE
 
 
-async def remove(database: Database, store: BlobStore, *, older_than_ms: int, until: int | None = None) -> int:
+async def remove(database: Database, store: BlobStore, *, older_than_ms: int, until: int | None) -> int:
     """Remove the records of archived segments in which all are older; answers how many records that were.
 
     `until` is the number of the last record that may go; None: no matter which. Each segment is read once more before.

@@ -204,8 +204,8 @@ async def test_archived_records_leave_when_they_are_old(database: Database, stor
     await archive(database, store)
     before = await exported(database)
 
-    assert await segments.remove(database, store, older_than_ms=NOW_MS + 15_000) == 10
-    assert await segments.remove(database, store, older_than_ms=NOW_MS + 15_000) == 0
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 15_000, until=None) == 10
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 15_000, until=None) == 0
     assert await left(database) == list(range(11, 36))
     assert await listed(database) == [(1, 10, True), (11, 20, False), (21, 30, False)]
     assert verified(before).hash == verified(await exported(database)).hash
@@ -231,14 +231,14 @@ async def test_records_that_a_target_has_not_got_stay(database: Database, store:
 async def test_records_that_are_not_archived_never_leave(database: Database, store: BlobStore) -> None:
     await fill(database, 35)
 
-    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**12) == 0
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**12, until=None) == 0
     assert len(await left(database)) == 35
 
 
 async def test_records_go_on_when_all_before_them_have_left(database: Database, store: BlobStore) -> None:
     await fill(database, 30)
     await archive(database, store)
-    await segments.remove(database, store, older_than_ms=NOW_MS + 10**9)
+    await segments.remove(database, store, older_than_ms=NOW_MS + 10**9, until=None)
     assert await left(database) == []
     assert verified(await exported(database)).records == 0
 
@@ -270,7 +270,7 @@ async def test_records_stay_when_their_segment_is_damaged(database: Database, st
         await store.put(row.location, spoilt)
 
     with pytest.raises(SegmentDamaged):
-        await segments.remove(database, store, older_than_ms=NOW_MS + 10**9)
+        await segments.remove(database, store, older_than_ms=NOW_MS + 10**9, until=None)
     assert len(await left(database)) == 10
 
 
@@ -317,5 +317,5 @@ async def test_removal_that_was_interrupted_goes_on(database: Database, store: B
         lambda connection: connection.execute(audit_records.delete().where(audit_records.c.seq <= 4)) and None
     )
 
-    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**9) == 6
+    assert await segments.remove(database, store, older_than_ms=NOW_MS + 10**9, until=None) == 6
     assert await database.read(lambda connection: connection.execute(select(audit_segments.c.removed)).scalar())
