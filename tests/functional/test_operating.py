@@ -1,12 +1,18 @@
 """What operators do beside a server that runs."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from entrepot.telemetry.metrics import GATHER_SECONDS
 from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, digest_of, noise
 from tests.functional.setups import SetUp
+
+CONNECTIONS = 16
+"""So many that each worker gets one."""
+TOLD_SECONDS_MAX = 10
 
 
 def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client) -> None:
@@ -15,6 +21,25 @@ def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client) 
     counts = anybody.get("/metrics")
     assert 'entrepot_http_requests_total{method="GET",route="/readyz",status="200"}' in counts.text
     assert set_up.server.password not in counts.text
+
+
+def _counted(client: httpx.Client) -> float:
+    """Requests for /healthz that were answered by any worker, as this client's worker tells it."""
+    name = 'entrepot_http_requests_total{method="GET",route="/healthz",status="200"}'
+    found = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_each_worker_tells_what_all_have_answered(set_up: SetUp, anybody: httpx.Client) -> None:
+    time.sleep(2 * GATHER_SECONDS)  # What was asked before this test is told now.
+    before = _counted(anybody)
+    for _ in range(CONNECTIONS):
+        with set_up.server.client(anonymous=True) as client:
+            assert client.get("/healthz").status_code == 200
+    deadline = time.monotonic() + TOLD_SECONDS_MAX
+    while _counted(anybody) != before + CONNECTIONS:
+        assert time.monotonic() < deadline, _counted(anybody)
+        time.sleep(GATHER_SECONDS)
 
 
 def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Repository) -> None:
