@@ -136,6 +136,10 @@ class People:
 
         return self._with(f"robot+{name}", self.in_database(make))
 
+    def anybody(self) -> httpx.Client:
+        """A client without credentials, which the caller closes."""
+        return self._server.client(anonymous=True)
+
     def with_password(self, password: str | None) -> httpx.Client:
         """Somebody with the administrator's name and this password, or without any credentials."""
         client = self._with(self._server.username, password or "")
