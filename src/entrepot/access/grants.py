@@ -91,6 +91,11 @@ def require(connection: Connection, grant_id: int) -> Grant:
     return _grant(row)
 
 
+def of_role(connection: Connection, role: str) -> list[Grant]:
+    """Every grant of the role."""
+    return _all(connection.execute(select(grants).where(grants.c.role == role).order_by(grants.c.id)).mappings())
+
+
 def remove(connection: Connection, grant_id: int) -> None:
     """Raises GrantUnknown."""
     if connection.execute(delete(grants).where(grants.c.id == grant_id)).rowcount == 0:

@@ -64,3 +64,6 @@ PLACED = frozenset(
 """Can be had for a namespace or a repository; all others only for the whole registry."""
 
 GRANTABLE = frozenset(Permission) - UNGRANTED
+
+FOR_EVERYONE = frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ})
+"""What those who have not signed in can have, whatever a role that is granted to everyone says."""

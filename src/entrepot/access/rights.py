@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import orjson
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, String, bindparam, select
 from entrepot.access import conditions, roles
 from entrepot.access.conditions import Context
 from entrepot.access.grants import EVERYONE, SIGNED_IN
-from entrepot.access.permissions import PLACED, Permission
+from entrepot.access.permissions import FOR_EVERYONE, PLACED, Permission
 from entrepot.access.places import NAMESPACE, PATTERN, REGISTRY, REPOSITORY, Place
 from entrepot.access.roles import Role
 from entrepot.access.tables import grants
@@ -139,9 +139,13 @@ class Rights:
 
         None is the registry itself, and only grants for the whole registry reach that.
         """
-        return any(
-            permission in right.role.permissions and right.in_force(context) for right in self._at(permission, path)
-        )
+        return any(True for _ in self.allowing(permission, path, context))
+
+    def allowing(self, permission: Permission, path: str | None, context: Context) -> Iterator[Right]:
+        """The grants by which `allows` says so."""
+        for right in self._at(permission, path):
+            if permission in right.role.permissions and right.in_force(context):
+                yield right
 
     def __iter__(self) -> Iterator[Right]:
         return self._all()
@@ -155,8 +159,8 @@ class Rights:
             place = Place(REGISTRY, "")
         return [
             right
-            for right in self._all()
-            if permission in right.role.permissions and right.place.includes(place) and right.in_force(context)
+            for right in self._including(place)
+            if permission in right.role.permissions and right.in_force(context)
         ]
 
     def visible(self, permission: Permission, context: Context) -> Visible:
@@ -215,6 +219,19 @@ class Rights:
             if right.place.covers(path):
                 yield right
 
+    def _including(self, place: Place) -> Iterator[Right]:
+        """Those whose place has all of another one in it."""
+        yield from self.by_place.at((REGISTRY, ""))
+        above = place.anchor
+        while above:
+            yield from self.by_place.at((NAMESPACE, above))
+            above = above.rpartition("/")[0]
+        if place.kind == REPOSITORY:
+            yield from self.by_place.at((REPOSITORY, place.path))
+        for right in self.patterns:
+            if right.place.includes(place):
+                yield right
+
     def _all(self) -> Iterator[Right]:
         for rights in self.by_place.values():
             yield from rights
@@ -244,7 +261,8 @@ def _compiled(rows: Iterable[Row], known: Mapping[str, Role], groups: Mapping[in
     def right(row: Row) -> Right:
         grant_id, role, subject_kind, group_id, kind, path, condition, expires_at_ms = row
         group = groups.get(group_id, "")
-        return Right(grant_id, known[role], Place(kind, path), condition, expires_at_ms, subject_kind, group)
+        meant = known[role] if subject_kind != EVERYONE else _for_everyone(known[role])
+        return Right(grant_id, meant, Place(kind, path), condition, expires_at_ms, subject_kind, group)
 
     by_place: dict[tuple[str, str], list[Row]] = {}
     patterns = []
@@ -256,6 +274,11 @@ def _compiled(rows: Iterable[Row], known: Mapping[str, Role], groups: Mapping[in
         else:
             by_place.setdefault((row[4], row[5]), []).append(row)
     return Rights(ByPlace(by_place, right), tuple(patterns))
+
+
+def _for_everyone(role: Role) -> Role:
+    """Whatever became of the role since it was granted: strangers only read."""
+    return role if role.permissions <= FOR_EVERYONE else replace(role, permissions=role.permissions & FOR_EVERYONE)
 
 
 def _of_groups(connection: Connection, group_ids: list[int]) -> list[Row]:

@@ -94,6 +94,14 @@ def parse(name: str, description: str, permissions: Iterable[str]) -> Role:
     return Role(name, description, frozenset(known[value] for value in wanted))
 
 
+def lock(connection: Connection, name: str, *, to_change: bool) -> None:
+    """Until the transaction ends, nobody changes the role; nor grants it, if it is this transaction that changes it.
+
+    SQLite has one writer at a time, and no such thing.
+    """
+    connection.execute(select(roles.c.name).where(roles.c.name == name).with_for_update(read=not to_change))
+
+
 def put(connection: Connection, role: Role, now_ms: int) -> None:
     """Make the role, or change it."""
     values = {

@@ -35,4 +35,6 @@ grants = Table(
     Index(None, "group_id"),
     Index(None, "subject_kind"),
     Index(None, "scope", "id"),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )

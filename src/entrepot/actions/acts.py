@@ -1,7 +1,7 @@
 """Puts acts into the audit log: in the transaction of the change, by themselves, or, for pulls, soon after."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import REFUSED, Act
-from entrepot.errors import Unavailable
+from entrepot.errors import Denied, Unavailable
 from entrepot.identity.users import ROBOT
 from entrepot.principal import Origin, Principal
 
@@ -62,6 +62,17 @@ async def change_as(
         return result
 
     return await app.database.write(both)
+
+
+async def or_refuse(
+    app: App, principal: Principal, origin: Origin, action: str, resource: str, doing: Awaitable[T]
+) -> T:
+    """Await what is done; when it turns out that it is not allowed, record that. Raises what it raises."""
+    try:
+        return await doing
+    except Denied as refusal:
+        await refuse(app, principal, origin, action, resource, refusal.message)
+        raise
 
 
 async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:

@@ -29,6 +29,8 @@ repositories = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("name", ascii_text(255), nullable=False, unique=True),
     Column("created_at_ms", TimestampMs, nullable=False),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )
 
 blobs = Table(

@@ -28,6 +28,8 @@ users = Table(
     Column("disabled", Boolean, nullable=False, default=False),
     # The provider does not know the user any more, or has disabled it.
     Column("gone", Boolean, nullable=False, default=False),
+    # Of a robot: the user who disabled it, who may be gone. No foreign key: numbers are never used again.
+    Column("disabled_by", Id),
     # The user that this one is another login of.
     Column("linked_to", Id, ForeignKey("users.id")),
     # Who answers for a robot.
@@ -40,6 +42,8 @@ users = Table(
     Index(None, "linked_to"),
     Index(None, "owner_id"),
     Index("ix_users_refreshed_at_ms", "provider", "gone", "refreshed_at_ms"),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )
 
 groups = Table(
@@ -51,6 +55,8 @@ groups = Table(
     Column("description", String(255), nullable=False),
     Column("created_at_ms", TimestampMs, nullable=False),
     UniqueConstraint("provider", "name"),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )
 
 group_members = Table(
@@ -135,4 +141,6 @@ trust_rules = Table(
     Column("created_at_ms", TimestampMs, nullable=False),
     Index(None, "provider"),
     Index(None, "robot_id"),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )

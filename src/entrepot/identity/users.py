@@ -32,7 +32,10 @@ ROBOT_PREFIX = "robot+"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`disabled` is an administrator's decision, `gone` the provider's. Times are milliseconds since the epoch."""
+    """`disabled` is an administrator's decision, `gone` the provider's. Times are milliseconds since the epoch.
+
+    `disabled_by` is the id of the user who disabled a robot; it may be removed meanwhile.
+    """
 
     id: int
     provider: str
@@ -44,6 +47,7 @@ class User:
     administrator: bool
     disabled: bool
     gone: bool
+    disabled_by: int | None
     linked_to: int | None
     owner_id: int | None
     created_at_ms: int
@@ -191,9 +195,10 @@ def check_local_name(name: str) -> None:
         )
 
 
-def has_links(connection: Connection, user: User) -> bool:
-    """Whether other logins are linked to this user."""
-    return connection.execute(select(users.c.id).where(users.c.linked_to == user.id).limit(1)).first() is not None
+def linked(connection: Connection, user: User) -> list[User]:
+    """The other logins of this user."""
+    rows = connection.execute(select(*_COLUMNS).where(users.c.linked_to == user.id).order_by(users.c.id))
+    return [User(**row) for row in rows.mappings()]
 
 
 def add(
@@ -224,6 +229,7 @@ def add(
         "administrator": administrator,
         "disabled": False,
         "gone": False,
+        "disabled_by": None,
         "linked_to": None,
         "owner_id": owner_id,
         "created_at_ms": now_ms,

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.access import decide, grants, rights, roles
-from entrepot.access.conditions import Context
+from entrepot.access import grants, reach, roles
 from entrepot.access.errors import GrantInvalid
 from entrepot.access.grants import EVERYONE, GROUP, USER, Grant, Subject
-from entrepot.access.permissions import Permission
+from entrepot.access.permissions import FOR_EVERYONE, Permission
 from entrepot.access.places import Place
-from entrepot.access.rights import Rights
+from entrepot.access.reach import Wanted
 from entrepot.access.roles import Role
 from entrepot.actions import acts
 from entrepot.actions.authorize import place_resource
+from entrepot.actions.manage import standing
+from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.hashing import time_text
@@ -25,8 +26,6 @@ from entrepot.identity.errors import GroupUnknown, UserUnknown
 from entrepot.identity.users import User
 from entrepot.principal import Origin, Principal
 
-FOR_EVERYONE = frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ})
-"""What can be granted to those who have not signed in."""
 OWN_GROUPS = users.LOCAL
 """The provider of the groups that are kept here; all others may be granted something before they are known."""
 
@@ -99,8 +98,9 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
 
     def run(connection: Connection) -> tuple[Shown, bool]:
         now_ms = app.clock()
+        roles.lock(connection, terms.role, to_change=False)
         role = roles.require(connection, terms.role)
-        _require_reach(connection, Context(principal, origin, now_ms), role, terms)
+        _require_reach(standing.of(connection, principal, origin, now_ms), role, terms)
         if terms.expires_at_ms is not None and terms.expires_at_ms <= now_ms:
             raise GrantInvalid("the grant would have expired already")
         if terms.subject_kind == EVERYONE and not role.permissions <= FOR_EVERYONE:
@@ -119,11 +119,8 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
             record.write(connection, composed)
         return Shown(grant, terms.subject), new
 
-    try:
-        return await app.database.write(run)
-    except Denied as refusal:
-        await acts.refuse(app, principal, origin, "grant:create", place_resource(terms.place), refusal.message)
-        raise
+    where = place_resource(terms.place)
+    return await acts.or_refuse(app, principal, origin, "grant:create", where, app.database.write(run))
 
 
 async def remove(app: App, principal: Principal, origin: Origin, known: Shown, expect: Expect) -> None:
@@ -173,43 +170,21 @@ def _providers(app: App) -> list[str]:
     return [provider.name for provider in app.settings.providers]
 
 
-def _require_reach(connection: Connection, context: Context, role: Role, terms: Terms) -> None:
+def _require_reach(standing: Standing, role: Role, terms: Terms) -> None:
     """Raises Denied, which says what the granter lacks."""
-    principal = context.principal
-    user = users.find(connection, principal.provider, principal.name)
-    if user is None or not user.usable:
-        raise Denied("your account is not usable any more")
-    held = rights.load(connection, user.id, groups.of_user(connection, user.id))
-    needed = sorted(role.permissions | {Permission.GRANT_WRITE}, key=lambda permission: permission.value)
-    lacking: list[str] = []
-    limited: list[str] = []
-    for permission in needed:
-        if not decide.within_limits_throughout(principal, permission, terms.place):
-            limited.append(permission.value)
-        elif not user.administrator:
-            _hold(held, permission, context, terms, lacking)
+    permissions = role.permissions | {Permission.GRANT_WRITE}
+    wanted = Wanted(permissions, terms.place, terms.condition, terms.expires_at_ms)
+    found = reach.lacking(standing.holder, [wanted])
+    limited = [str(lack) for lack in found if lack.limited]
     if limited:
         raise Denied(
             f"the token that you use is limited, and does not reach {', '.join(limited)} in {terms.place}",
             {"lacking": limited},
         )
-    if lacking:
+    if found:
+        lacks = [str(lack) for lack in found]
         raise Denied(
             f"you can grant only what you may yourself: for the role {role.name} in {terms.place} you lack "
-            f"{', '.join(lacking)}. Ask an administrator",
-            {"lacking": lacking},
+            f"{', '.join(lacks)}. Ask an administrator",
+            {"lacking": lacks},
         )
-
-
-def _hold(held: Rights, permission: Permission, context: Context, terms: Terms, lacking: list[str]) -> None:
-    """A right that ends, or holds under a condition, is passed on to the same end, and under the same condition."""
-    found = held.throughout(permission, terms.place, context)
-    ends = [right.expires_at_ms for right in found if right.condition in {None, terms.condition}]
-    if not found:
-        lacking.append(permission.value)
-    elif not ends:
-        lacking.append(f"{permission.value} (you have it under the condition {found[0].condition}: grant it with that)")
-    elif None not in ends:
-        latest = max(end for end in ends if end is not None)
-        if terms.expires_at_ms is None or terms.expires_at_ms > latest:
-            lacking.append(f"{permission.value} (you have it for a time: let the grant expire before your own does)")

@@ -57,20 +57,19 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
 
 async def add_member(app: App, principal: Principal, origin: Origin, name: str, provider: str, user_name: str) -> None:
     """Raises GroupUnknown, UserUnknown, Denied, and Conflict for a login of another account."""
-    group = await app.database.read(groups.require, LOCAL, name)
-    await standing.require_no_less_than_group(app, principal, origin, group, f"adding to {group.key}")
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         current = groups.require(connection, LOCAL, name)
-        if current.id != group.id:
-            raise Conflict("somebody else made this group anew just now: look at it, and try again")
+        wanted = standing.rights_of_group(connection, current)
+        standing.require(standing.of(connection, principal, origin, app.clock()), wanted, f"adding to {current.key}")
         user = users.require(connection, provider, user_name)
         if user.linked_to is not None:
             raise Conflict(f"{user.key} is a login of {users.account(connection, user).key}: add that one")
         added = groups.add_member(connection, current, user)
         return None, [Act("group:add-member", f"group:{current.key}", detail={"user": user.key})] if added else []
 
-    await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    await acts.or_refuse(app, principal, origin, "group:add-member", f"group:{LOCAL}:{name}", doing)
 
 
 async def remove_member(

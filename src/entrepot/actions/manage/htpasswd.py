@@ -1,17 +1,18 @@
 """Taking over the users of an htpasswd file."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from entrepot.actions import acts
+from entrepot.actions.manage import standing
+from entrepot.actions.manage.standing import Standing
 from entrepot.actions.manage.users import end_logins, require_may_set_password
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid, TooLarge
 from entrepot.identity import passwords, users
-from entrepot.identity.users import LOCAL, User
+from entrepot.identity.users import LOCAL
 from entrepot.principal import Origin, Principal
 
 LINES_MAX = 5000
@@ -71,22 +72,16 @@ def parse(text: str) -> tuple[list[Entry], list[Refused]]:
 async def import_users(app: App, principal: Principal, origin: Origin, text: str, *, replace: bool) -> Imported:
     """Make the users of the file; those that are there are kept, or get the file's passwords with `replace`."""
     entries, refused = parse(text)
-    known = await app.database.read(_known, entries)
-    replaceable = {}
-    for entry in entries if replace else ():
-        user = known.get(entry.name)
-        if user is not None:
-            try:
-                await require_may_set_password(app, principal, origin, user)
-            except Denied as error:
-                refused.append(Refused(entry.line, entry.name, error.message))
-            else:
-                replaceable[entry.name] = user
 
     def run(connection: Connection) -> tuple[Imported, list[Act]]:
         imported, done = Imported(refused=list(refused)), []
+        caller = standing.of(connection, principal, origin, app.clock())
         for entry in entries:
-            act = _import(connection, entry, replaceable, imported, app.clock())
+            try:
+                act = _import(connection, caller, entry, imported, replace=replace)
+            except Denied as error:
+                imported.refused.append(Refused(entry.line, entry.name, error.message))
+                continue
             if act is not None:
                 done.append(act)
         imported.refused.sort(key=lambda one: one.line)
@@ -95,23 +90,18 @@ async def import_users(app: App, principal: Principal, origin: Origin, text: str
     return await acts.change_as(app, principal, origin, run)
 
 
-def _known(connection: Connection, entries: list[Entry]) -> dict[str, User]:
-    found = (users.find(connection, LOCAL, entry.name) for entry in entries)
-    return {user.name: user for user in found if user is not None}
-
-
-def _import(
-    connection: Connection, entry: Entry, replaceable: Mapping[str, User], imported: Imported, now_ms: int
-) -> Act | None:
+def _import(connection: Connection, caller: Standing, entry: Entry, imported: Imported, *, replace: bool) -> Act | None:
+    """Raises Denied."""
+    now_ms = caller.holder.context.now_ms
     user, resource = users.find(connection, LOCAL, entry.name), f"user:{LOCAL}:{entry.name}"
     if user is None:
         users.add(connection, LOCAL, entry.name, password_hash=entry.password_hash, now_ms=now_ms)
         imported.created.append(entry.name)
         return Act("user:create", resource, detail={"from": "htpasswd"})
-    allowed = replaceable.get(entry.name)
-    if allowed is None or allowed.id != user.id or allowed.administrator != user.administrator:
+    if not replace:
         imported.kept.append(entry.name)
         return None
+    require_may_set_password(connection, caller, user)
     users.change(connection, user, password_hash=entry.password_hash)
     end_logins(connection, user, now_ms)
     imported.replaced.append(entry.name)

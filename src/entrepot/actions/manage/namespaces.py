@@ -4,13 +4,17 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, and_
 
-from entrepot.access import visible
+from entrepot.access import reach, visible
+from entrepot.access.permissions import Permission
 from entrepot.access.places import NAMESPACE, REGISTRY, Place
+from entrepot.access.reach import Wanted
 from entrepot.actions import acts
 from entrepot.actions.authorize import place_resource
+from entrepot.actions.manage import standing
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.content.repositories import Reader
+from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.errors import NamespaceUnknown
 from entrepot.namespaces.namespaces import Namespace, Visibility
@@ -37,27 +41,48 @@ def page(connection: Connection, reader: Reader, *, after: str, limit: int) -> l
 async def put(
     app: App, principal: Principal, origin: Origin, path: str, expect: Expect, *, public: bool
 ) -> tuple[Visibility, bool]:
-    """Answers what holds then, and whether the setting is new."""
+    """Returns what holds then, and whether the setting is new. Raises Denied."""
 
     def run(connection: Connection) -> bool:
         before = namespaces.visibility(connection, path)
         expect(before)
+        if public and not before.public:
+            _require_may_publish(connection, principal, origin, path, app.clock())
         namespaces.set_public(connection, path, public, app.clock())
         return not before.is_own
 
-    new = await acts.change(app, principal, origin, _act(path, "public" if public else "private"), run)
+    act = _act(path, "public" if public else "private")
+    doing = acts.change(app, principal, origin, act, run)
+    new = await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
     return Visibility(path, public, path), new
 
 
 async def inherit(app: App, principal: Principal, origin: Origin, path: str, expect: Expect) -> None:
-    """Raises NamespaceUnknown."""
+    """Take the setting away: what holds above holds here, too. Raises NamespaceUnknown, Denied."""
 
     def run(connection: Connection) -> None:
-        expect(namespaces.visibility(connection, path))
+        before = namespaces.visibility(connection, path)
+        expect(before)
         if not namespaces.inherit(connection, path):
             raise NamespaceUnknown(f"{path or 'the registry'} has no setting of its own")
+        if namespaces.visibility(connection, path).public and not before.public:
+            _require_may_publish(connection, principal, origin, path, app.clock())
 
-    await acts.change(app, principal, origin, _act(path, "inherit"), run)
+    act = _act(path, "inherit")
+    doing = acts.change(app, principal, origin, act, run)
+    await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
+
+
+def _require_may_publish(connection: Connection, principal: Principal, origin: Origin, path: str, now_ms: int) -> None:
+    """To publish is to grant pulling to everyone, without an end and without a condition. Raises Denied."""
+    wanted = Wanted(frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_WRITE}), place(path))
+    found = reach.lacking(standing.of(connection, principal, origin, now_ms).holder, [wanted])
+    if found:
+        raise Denied(
+            f"to make {path or 'the registry'} public is to let everyone pull, without an end or a condition, and for "
+            f"that you lack {', '.join(map(str, found))}: ask an owner",
+            {"lacking": [str(lack) for lack in found]},
+        )
 
 
 def _act(path: str, visibility: str) -> Act:

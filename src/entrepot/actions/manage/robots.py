@@ -8,13 +8,15 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from entrepot.actions import accounts, acts
+from entrepot.access.permissions import Permission
+from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.actions.manage import users as manage_users
+from entrepot.actions.manage.standing import Standing
 from entrepot.actions.manage.users import Expect, View
 from entrepot.app import App
 from entrepot.audit.record import Act
-from entrepot.errors import Conflict, Denied, Invalid
+from entrepot.errors import Denied, Invalid
 from entrepot.identity import tokens, users, workloads
 from entrepot.identity.errors import ProviderUnknown, TrustRuleUnknown, UserUnknown
 from entrepot.identity.users import ROBOT, User
@@ -65,24 +67,30 @@ async def put(
 ) -> tuple[View, bool]:
     """Make the robot, or change it; answers whether it is new. What is not wanted stays as it is.
 
-    Who makes it answers for it, unless somebody else is named; for what a robot makes, that robot's owner does.
-    Raises Invalid, UserUnknown.
+    Who makes it answers for it, or who manages users says who does; for what a robot makes, that robot's owner does.
+    Raises Invalid, Denied, UserUnknown.
     """
     namespace_of(name)
-    caller = await accounts.find(app, principal)
-    default_owner = None if caller is None else (caller.owner_id if caller.is_robot else caller.id)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
+        caller = standing.of(connection, principal, origin, app.clock())
         before = users.find(connection, ROBOT, name)
         expect(None if before is None else manage_users.view(connection, before))
         values = dict(wanted)
         if owner is not None:
-            values["owner_id"] = _owner(connection, owner).id
+            values["owner_id"] = _owner(connection, caller, owner).id
+        if values.get("disabled") and (before is None or not before.disabled):
+            values["disabled_by"] = caller.user.id
         if before is None:
+            made_by = caller.user
+            default_owner = made_by.owner_id if made_by.is_robot else made_by.id
             made = users.add(connection, ROBOT, name, owner_id=default_owner, now_ms=app.clock())
             made = users.change(connection, made, **values) if values else made
             view = manage_users.view(connection, made)
             return (view, True), [Act("robot:create", f"user:{made.key}", detail={"owner": view.owner})]
+        if values.get("disabled") is False and before.disabled:
+            _require_may_enable(connection, caller, before)
+            values["disabled_by"] = None
         different = {field: value for field, value in values.items() if getattr(before, field) != value}
         changed = users.change(connection, before, **different) if different else before
         if different.get("disabled"):
@@ -90,7 +98,8 @@ async def put(
         view = manage_users.view(connection, changed)
         return (view, False), _acts_of(view, different)
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "robot:change", f"user:{ROBOT}:{name}", doing)
 
 
 async def remove(app: App, principal: Principal, origin: Origin, name: str, expect: Expect) -> None:
@@ -123,21 +132,22 @@ async def add_trust_rule(
     claims: Mapping[str, str],
 ) -> TrustRule:
     """Workloads with such claims become the robot. Raises UserUnknown, Denied, ProviderUnknown, TrustRuleInvalid."""
-    robot = await app.database.read(require, name)
-    await standing.require_no_less_than_user(app, principal, origin, robot, f"deciding who becomes {robot.key}")
     if not any(known.name == provider and isinstance(known, OIDCProvider) for known in app.settings.providers):
         raise ProviderUnknown("there is no OIDC provider of this name in the settings")
 
     def run(connection: Connection) -> tuple[TrustRule, list[Act]]:
+        caller = standing.of(connection, principal, origin, app.clock())
         current = require(connection, name)
-        if current.id != robot.id:
-            raise Conflict("somebody else made this robot anew just now: look at it, and try again")
+        what = f"deciding who becomes {current.key}"
+        standing.require(caller, standing.rights_of(connection, current), what)
+        standing.require_no_longer(caller, Permission.TRUST_WRITE, None, None, what)
         if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
             raise Invalid(f"a robot has {TRUST_RULES_MAX} trust rules at most")
         rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())
         return rule, [_trust_act("trust:create", current, rule)]
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "trust:create", f"user:{ROBOT}:{name}", doing)
 
 
 async def remove_trust_rule(app: App, principal: Principal, origin: Origin, name: str, rule_id: int) -> None:
@@ -154,15 +164,31 @@ async def remove_trust_rule(app: App, principal: Principal, origin: Origin, name
     await acts.change_as(app, principal, origin, run)
 
 
-def _owner(connection: Connection, key: str) -> User:
-    owner = users.account(connection, users.require(connection, *manage_users.parse_key(key)))
-    if owner.is_robot:
+def _owner(connection: Connection, caller: Standing, key: str) -> User:
+    """Nobody is made to answer for what they did not make, but by who manages users; and learns who there is.
+
+    Raises Denied, UserUnknown, Invalid.
+    """
+    named = users.find(connection, *manage_users.parse_key(key))
+    account = None if named is None else users.account(connection, named)
+    if not caller.may(Permission.USER_WRITE) and (account is None or account.id != caller.user.id):
+        raise Denied("you can make yourself a robot's owner; to name somebody else is for who manages users")
+    if account is None:
+        raise UserUnknown(f"there is no user {key[:320]}")
+    if account.is_robot:
         raise Invalid("a robot's owner is somebody who can answer for it, no robot")
-    return owner
+    return account
+
+
+def _require_may_enable(connection: Connection, caller: Standing, robot: User) -> None:
+    """Raises Denied, also when somebody else disabled it: they undo that, or whoever manages users does."""
+    standing.require(caller, standing.rights_of(connection, robot), f"enabling {robot.key}")
+    if robot.disabled_by not in {None, caller.user.id} and not caller.may(Permission.USER_WRITE):
+        raise Denied(f"somebody else disabled {robot.key}: ask them, or an administrator, to enable it")
 
 
 def _acts_of(view: View, different: Mapping[str, object]) -> list[Act]:
-    resource, rest, done = f"user:{view.user.key}", set(different), []
+    resource, rest, done = f"user:{view.user.key}", set(different) - {"disabled_by"}, []
     if "disabled" in rest:
         rest.remove("disabled")
         done.append(Act("robot:disable" if view.user.disabled else "robot:enable", resource))

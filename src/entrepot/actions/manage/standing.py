@@ -1,71 +1,131 @@
-"""What somebody may do to others' accounts and memberships: nobody gets, or gives, more than they have themselves.
+"""What somebody may hand out: nobody gives, or gets, more than they have themselves (`access/reach.py`).
 
-The permission to change users would otherwise be the permission to become any of them.
+To hand out an identity is to hand out its rights: the permission to change users, or to make tokens, would otherwise be
+the permission to become any of them. Asked in the transaction that does it.
 """
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.access import rights
+from entrepot.access import reach, rights
 from entrepot.access.conditions import Context
-from entrepot.access.permissions import PLACED
-from entrepot.access.places import REGISTRY
-from entrepot.access.rights import NO_RIGHTS, Rights
-from entrepot.actions import accounts
-from entrepot.app import App
+from entrepot.access.permissions import GRANTABLE, Permission
+from entrepot.access.places import REGISTRY, Place
+from entrepot.access.reach import Holder, Lack, Wanted
 from entrepot.errors import Denied
-from entrepot.identity import groups
+from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Limit, Origin, Principal
+
+SHOWN_MAX = 20
+"""How much of what is lacking a refusal lists."""
+_REGISTRY = Place(REGISTRY, "")
 
 
-async def require_administrator(app: App, principal: Principal, origin: Origin, what: str) -> None:
-    """Raises Denied unless the caller may do everything, with credentials that are not limited."""
-    if not await _has_all_of(app, principal, origin, NO_RIGHTS, administrator=True):
-        raise Denied(f"{what} is for an administrator, with credentials that are not limited")
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who hands out something, as they are in this transaction."""
+
+    user: User
+    holder: Holder
+
+    @property
+    def principal(self) -> Principal:
+        return self.holder.context.principal
+
+    def may(self, permission: Permission) -> bool:
+        """Whether they have the permission on the whole registry now."""
+        held = self.holder.rights.throughout(permission, _REGISTRY, self.holder.context)
+        return self.holder.administrator or bool(held)
 
 
-async def require_no_less_than_user(app: App, principal: Principal, origin: Origin, user: User, what: str) -> None:
-    """Raises Denied unless the caller has every right that the user has."""
-    held = await app.database.read(_rights_of_user, user)
-    if not await _has_all_of(app, principal, origin, held, administrator=user.administrator):
-        raise Denied(
-            f"{what} is for who may all that {user.key} may, with credentials that are not limited: "
-            "ask an administrator"
-        )
+def of(connection: Connection, principal: Principal, origin: Origin, now_ms: int) -> Standing:
+    """What the caller has now. Raises Denied when the account cannot be used any more."""
+    user = users.find(connection, principal.provider, principal.name)
+    if user is None or not user.usable:
+        raise Denied("your account is not usable any more")
+    held = rights.load(connection, user.id, groups.of_user(connection, user.id))
+    return Standing(user, Holder(held, user.administrator, Context(principal, origin, now_ms)))
 
 
-async def require_no_less_than_group(app: App, principal: Principal, origin: Origin, group: Group, what: str) -> None:
-    """Raises Denied unless the caller has every right that members of the group get by it."""
-    held = await app.database.read(_rights_of_group, group)
-    if not await _has_all_of(app, principal, origin, held, administrator=False):
-        raise Denied(
-            f"{what} is for who may all that the group {group.key} may, with credentials that are not limited: "
-            "ask an administrator"
-        )
+def rights_of(
+    connection: Connection, user: User, *, limits: tuple[Limit, ...] | None = None, until_ms: int | None = None
+) -> list[Wanted]:
+    """All that who signs in as the user can do: the account's rights, if this is another login of one."""
+    account = users.account(connection, user)
+    if account.administrator:
+        return reach.everything(limits=limits, until_ms=until_ms)
+    return reach.wanted_of(_rights(connection, account), limits=limits, until_ms=until_ms)
 
 
-async def _has_all_of(app: App, principal: Principal, origin: Origin, wanted: Rights, *, administrator: bool) -> bool:
-    if principal.limits is not None or principal.scopes is not None:
-        return False
-    caller = await accounts.find(app, principal)
-    if caller is None or not caller.usable:
-        return False
-    if caller.administrator:
+def own_rights_of(connection: Connection, user: User) -> list[Wanted]:
+    """What the user has, or would have if it were not linked: its grants, and its groups."""
+    if user.administrator:
+        return reach.everything()
+    return reach.wanted_of(_rights(connection, user))
+
+
+def rights_of_group(connection: Connection, group: Group) -> list[Wanted]:
+    return reach.wanted_of(rights.of_group(connection, group.id))
+
+
+def is_administrator(connection: Connection, user: User) -> bool:
+    """Whether the account behind has everything, or had it if a condition held: by the flag or by a role."""
+    account = users.account(connection, user)
+    if account.administrator:
         return True
-    own, context = await accounts.rights_of(app, caller), Context(principal, origin, app.clock())
-    return not administrator and all(
-        own.throughout(permission, right.place, context)
-        for right in wanted
-        for permission in right.role.permissions
-        # What is only to be had for the whole registry is worth nothing elsewhere.
-        if permission in PLACED or right.place.kind == REGISTRY
+    return any(
+        right.place.kind == REGISTRY and right.role.permissions >= GRANTABLE for right in _rights(connection, account)
     )
 
 
-def _rights_of_user(connection: Connection, user: User) -> Rights:
+def require(standing: Standing, wanted: Iterable[Wanted], what: str) -> None:
+    """Raises Denied, which says what the caller lacks, unless they have all of it."""
+    principal = standing.principal
+    if principal.limits is not None or principal.scopes is not None:
+        raise Denied(f"{what} needs credentials that are not limited")
+    found = reach.lacking(standing.holder, wanted)
+    if found:
+        raise Denied(
+            f"{what} hands out rights that you do not have yourself: {_listed(found)}. Ask an administrator",
+            {"lacking": [f"{lack} in {lack.place}" for lack in found[:SHOWN_MAX]]},
+        )
+
+
+def require_no_longer(
+    standing: Standing, permission: Permission, path: str | None, expires_at_ms: int | None, what: str
+) -> None:
+    """Raises Denied when what is made would outlive the right by which it is made."""
+    end = reach.outlives(standing.holder, permission, path, expires_at_ms)
+    if end is not None:
+        raise Denied(
+            f"{what} is possible until {reach.time_text(end)}, when your right to do so ends, and not for longer",
+            {"expires_at_most": reach.time_text(end)},
+        )
+
+
+def require_administrator(standing: Standing, what: str) -> None:
+    """Raises Denied unless the caller is an administrator for good, with credentials that are not limited."""
+    principal = standing.principal
+    if principal.limits is not None or principal.scopes is not None or not standing.holder.administrator:
+        raise Denied(f"{what} is for an administrator, with credentials that are not limited")
+
+
+def require_as_much_as(connection: Connection, standing: Standing, user: User, what: str) -> None:
+    """For what is done to an administrator: by one. Raises Denied."""
+    if users.account(connection, user).administrator:
+        require_administrator(standing, what)
+    elif is_administrator(connection, user):
+        require(standing, reach.EVERYTHING, what)
+
+
+def _rights(connection: Connection, user: User) -> rights.Rights:
     return rights.load(connection, user.id, groups.of_user(connection, user.id))
 
 
-def _rights_of_group(connection: Connection, group: Group) -> Rights:
-    return rights.of_group(connection, group.id)
+def _listed(found: Sequence[Lack]) -> str:
+    texts = [f"{lack} in {lack.place}" for lack in found[:3]]
+    return ", ".join(texts) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from entrepot.access.permissions import Permission
 from entrepot.actions import accounts, acts
+from entrepot.actions.manage import standing
+from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Denied
@@ -39,27 +42,33 @@ async def own_account(app: App, principal: Principal) -> User:
 async def create(app: App, principal: Principal, origin: Origin, user: User, wanted: Wanted) -> tuple[Token, str]:
     """A new token of the user's and its text. Raises UserUnknown, Invalid, TokenInvalid.
 
-    Made with a token, a personal one ends with that at the latest, and is revoked with it: somebody who got hold of one
-    does not stay for longer than it.
+    Made with a token of the same user's, it ends with that at the latest, and is revoked with it: somebody who got hold
+    of one does not stay for longer than it. Raises Denied for a robot's that reaches further, or lives longer, than
+    what the caller has.
     """
 
     def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
         now_ms = app.clock()
-        made_with = None if owner.is_robot else _made_with(connection, principal, now_ms)
+        made_with = _made_with(connection, principal, owner, now_ms)
+        expires_at_ms = _expiry(wanted.expires_in_seconds, made_with, now_ms)
+        _require_may_hand_out(
+            connection, standing.of(connection, principal, origin, now_ms), owner, wanted.limits, expires_at_ms
+        )
         token, text = tokens.add(
             connection,
             ROBOT if owner.is_robot else PERSONAL,
             owner,
             wanted.name,
             limits=wanted.limits,
-            expires_at_ms=_expiry(wanted.expires_in_seconds, made_with, now_ms),
+            expires_at_ms=expires_at_ms,
             now_ms=now_ms,
             parent_id=None if made_with is None else made_with.id,
         )
         return (token, text), [_act("token:create", owner, token)]
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "token:create", f"user:{user.key}", doing)
 
 
 async def revoke(app: App, principal: Principal, origin: Origin, user: User, token_id: str) -> None:
@@ -84,25 +93,30 @@ async def rotate(
         old = tokens.require(connection, owner.id, token_id)
         if old.kind == REFRESH:
             raise Denied("a refresh token is got by signing in: revoke it instead")
-        made_with = None if owner.is_robot else _made_with(connection, principal, now_ms)
+        made_with = _made_with(connection, principal, owner, now_ms)
         if made_with is not None and made_with.id != old.id:
             raise Denied("a token can only rotate itself: sign in with the password to rotate another one")
         lifetime = None if old.expires_at_ms is None else (old.expires_at_ms - old.created_at_ms) // 1000
         source = made_with
         if source is None and old.parent_id is not None:
             source = tokens.find(connection, old.parent_id)
+        expires_at_ms = _expiry(lifetime, source, now_ms)
+        _require_may_hand_out(
+            connection, standing.of(connection, principal, origin, now_ms), owner, old.limits, expires_at_ms
+        )
         token, text = tokens.rotate(
             connection,
             owner,
             old,
             overlap_ms=overlap_seconds * 1000,
-            expires_at_ms=_expiry(lifetime, source, now_ms),
+            expires_at_ms=expires_at_ms,
             now_ms=now_ms,
         )
         act = _act("token:rotate", owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
         return (token, text), [act]
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "token:rotate", f"user:{user.key}", doing)
 
 
 def plain(limit: Limit) -> dict[str, object]:
@@ -117,14 +131,35 @@ def _current(connection: Connection, user: User) -> User:
     return current
 
 
-def _made_with(connection: Connection, principal: Principal, now_ms: int) -> Token | None:
-    """The token that the caller uses, None for other credentials. Raises TokenInvalid when it was just revoked."""
-    if principal.credential.kind != "token":
+def _made_with(connection: Connection, principal: Principal, owner: User, now_ms: int) -> Token | None:
+    """The token that somebody uses to make another one of their own; None for other credentials, and other owners.
+
+    Raises TokenInvalid when it was just revoked, and Denied for a job, whose proof ends and leaves nothing behind.
+    """
+    if principal.key != owner.key:
+        return None
+    if principal.credential.kind == "workload":
+        raise Denied("a job's or a pod's tokens are made by who manages its robot, not by itself")
+    if principal.credential.kind not in {"token", "robot"}:
         return None
     token = tokens.find(connection, principal.credential.id)
     if token is None or token.expired(now_ms):
         raise TokenInvalid("the token was revoked or has expired: make a new one")
     return token
+
+
+def _require_may_hand_out(
+    connection: Connection, caller: Standing, owner: User, limits: tuple[Limit, ...] | None, expires_at_ms: int | None
+) -> None:
+    """Raises Denied for a robot's token that can do more, or for longer, than who makes it."""
+    if not owner.is_robot:
+        return
+    what = f"making a token of {owner.key}"
+    wanted = standing.rights_of(connection, owner, limits=limits, until_ms=expires_at_ms)
+    standing.require(caller, wanted, what)
+    if caller.user.id != owner.id:
+        path = owner.name.rpartition("/")[0] or None
+        standing.require_no_longer(caller, Permission.ROBOT_WRITE, path, expires_at_ms, what)
 
 
 def _expiry(lifetime_seconds: int | None, source: Token | None, now_ms: int) -> int | None:

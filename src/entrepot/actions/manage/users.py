@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.actions import accounts, acts
+from entrepot.actions import acts
 from entrepot.actions.manage import standing
+from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict, Denied, Invalid
 from entrepot.identity import groups, passwords, sessions, tokens, users
-from entrepot.identity.errors import NameTaken, ProviderDecides, UserUnknown
+from entrepot.identity.errors import ProviderDecides, UserUnknown
 from entrepot.identity.tokens import REFRESH
 from entrepot.identity.users import LOCAL, ROBOT, User
 from entrepot.principal import Origin, Principal
@@ -73,11 +74,6 @@ async def put_local(
 
     Raises Denied, PasswordTooWeak, Invalid, LastAdministrator.
     """
-    before = await app.database.read(users.find, LOCAL, name)
-    if before is not None:
-        await _authorize(app, principal, origin, before, wanted, resets_password=password is not None)
-    elif wanted.get("administrator"):
-        await standing.require_administrator(app, principal, origin, "making an administrator")
     values = dict(wanted)
     if password is not None:
         passwords.check_rules(name, password, app.settings.login.password_characters_min)
@@ -85,17 +81,21 @@ async def put_local(
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
         administrators = users.lock_administrators(connection)
+        caller = standing.of(connection, principal, origin, app.clock())
         current = users.find(connection, LOCAL, name)
         expect(None if current is None else view(connection, current))
-        _require_same(before, current)
         if current is None:
+            if wanted.get("administrator"):
+                standing.require_administrator(caller, "making an administrator")
             made = _add(connection, name, values, app.clock())
             return (view(connection, made), True), [Act("user:create", f"user:{made.key}", detail=_fields(values))]
+        _require_may_change(connection, caller, current, values)
         changed, done = _change(connection, current, values, app.clock())
         users.require_administrator_left(connection, administrators)
         return (view(connection, changed), False), done
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "user:change", f"user:{LOCAL}:{name}", doing)
 
 
 async def change(
@@ -114,28 +114,26 @@ async def change(
     Linked, its own tokens and sessions end: they were made for what it was. Raises UserUnknown, Denied,
     ProviderDecides, Conflict, LastAdministrator.
     """
-    before = await app.database.read(_require, provider, name)
     if provider != LOCAL and any(field in wanted for field in _OF_PROVIDER):
         raise ProviderDecides(f"the provider {provider} says what {', '.join(_OF_PROVIDER)} are")
-    await _authorize(app, principal, origin, before, wanted, resets_password=False)
-    target = await app.database.read(users.require, *parse_key(link)) if link else None
-    if target is not None:
-        what = f"linking to {target.key}"
-        await standing.require_no_less_than_user(app, principal, origin, target, what)
 
     def run(connection: Connection) -> tuple[View, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        _require_same(before, current)
+        caller = standing.of(connection, principal, origin, app.clock())
+        _require_may_change(connection, caller, current, wanted)
         changed, done = _change(connection, current, wanted, app.clock())
         if link is not None:
+            target = users.require(connection, *parse_key(link)) if link else None
+            _require_may_link(connection, caller, current, target)
             changed, linked = _link(connection, changed, target, app.clock())
             done += linked
         users.require_administrator_left(connection, administrators)
         return view(connection, changed), done
 
-    return await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    return await acts.or_refuse(app, principal, origin, "user:change", f"user:{provider}:{name}", doing)
 
 
 async def remove(app: App, principal: Principal, origin: Origin, provider: str, name: str, expect: Expect) -> None:
@@ -143,14 +141,15 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
 
     A user of another provider comes back with the next login: disable who is to stay out.
     """
-    before = await app.database.read(_require, provider, name)
-    await _authorize(app, principal, origin, before, {}, resets_password=False)
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        _require_same(before, current)
+        caller = standing.of(connection, principal, origin, app.clock())
+        standing.require_as_much_as(connection, caller, current, "removing an administrator")
+        for login in users.linked(connection, current):
+            _require_may_link(connection, caller, login, None)
         _unlink(connection, current, app.clock())
         tokens.remove_of_user(connection, current.id)
         sessions.end_of_user(connection, current.id)
@@ -158,45 +157,57 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
         users.require_administrator_left(connection, administrators)
         return None, [Act("user:delete", f"user:{current.key}")]
 
-    await acts.change_as(app, principal, origin, run)
+    doing = acts.change_as(app, principal, origin, run)
+    await acts.or_refuse(app, principal, origin, "user:delete", f"user:{provider}:{name}", doing)
 
 
 async def require_standing(app: App, principal: Principal, origin: Origin, user: User) -> None:
     """What is done to an administrator is done by one. Raises Denied."""
-    await _authorize(app, principal, origin, user, {}, resets_password=False)
+
+    def run(connection: Connection) -> None:
+        caller = standing.of(connection, principal, origin, app.clock())
+        standing.require_as_much_as(connection, caller, user, "changing what an administrator has")
+
+    await app.database.read(run)
 
 
-async def _authorize(
-    app: App, principal: Principal, origin: Origin, user: User, wanted: Mapping[str, object], *, resets_password: bool
-) -> None:
-    if user.administrator or wanted.get("administrator"):
-        await standing.require_administrator(app, principal, origin, "changing an administrator, or making one,")
-    if resets_password:
-        await require_may_set_password(app, principal, origin, user)
+def _require_may_change(connection: Connection, caller: Standing, user: User, wanted: Mapping[str, object]) -> None:
+    """Raises Denied for what is done to an administrator, and for what hands out more than the caller has."""
+    standing.require_as_much_as(connection, caller, user, "changing an administrator")
+    if wanted.get("administrator") and not user.administrator:
+        standing.require_administrator(caller, "making an administrator")
+    if wanted.get("disabled") is False and user.disabled:
+        standing.require(caller, standing.rights_of(connection, user), f"enabling {user.key}")
+    if "password_hash" in wanted:
+        require_may_set_password(connection, caller, user)
 
 
-async def require_may_set_password(app: App, principal: Principal, origin: Origin, user: User) -> None:
-    """Raises Denied for the own one, and for somebody's who may more than the caller."""
-    caller = await accounts.find(app, principal)
-    if caller is not None and caller.id == user.id:
+def require_may_set_password(connection: Connection, caller: Standing, user: User) -> None:
+    """Raises Denied for the own one, and for somebody's who can do more than the caller."""
+    if caller.user.id == user.id:
         raise Denied("change your own password by PUT /account/password, which asks for the current one")
-    await standing.require_no_less_than_user(app, principal, origin, user, "setting the password")
+    wanted = [*standing.rights_of(connection, user), *standing.own_rights_of(connection, user)]
+    standing.require(caller, wanted, f"setting the password of {user.key}")
+
+
+def _require_may_link(connection: Connection, caller: Standing, user: User, target: User | None) -> None:
+    """Raises Denied.
+
+    Whoever signs in by the login becomes the target, and the target gets what the login's provider says; unlinked, the
+    login is again what it was.
+    """
+    if user.linked_to == (None if target is None else target.id):
+        return
+    wanted = standing.own_rights_of(connection, user)
+    if target is not None:
+        wanted += standing.rights_of(connection, target)
+    standing.require(caller, wanted, f"linking {user.key}, or unlinking it,")
 
 
 def _require(connection: Connection, provider: str, name: str) -> User:
     if provider == ROBOT:
         raise UserUnknown("robots are not among the users: see /robots")
     return users.require(connection, provider, name)
-
-
-def _require_same(before: User | None, current: User | None) -> None:
-    """What was decided about one user must not be done to another, nor to one that became an administrator."""
-    if before is None and current is not None:
-        raise NameTaken("somebody made this user just now: look at it, and try again")
-    if before is not None and (
-        current is None or current.id != before.id or (current.administrator and not before.administrator)
-    ):
-        raise Conflict("somebody else changed this user just now: look at it, and try again")
 
 
 def _add(connection: Connection, name: str, values: Mapping[str, object], now_ms: int) -> User:
@@ -252,9 +263,8 @@ def _link(connection: Connection, user: User, target: User | None, now_ms: int) 
         current = users.require(connection, target.provider, target.name)
         if current.is_robot or current.id == user.id or current.linked_to is not None:
             raise Conflict(f"{current.key} is no account that another login can be linked to")
-        if users.has_links(connection, user):
+        if users.linked(connection, user):
             raise Conflict(f"other logins are linked to {user.key}: unlink them first")
-        _require_same(target, current)
         tokens.remove_of_user(connection, user.id)
         sessions.end_of_user(connection, user.id)
     changed = users.change(connection, user, linked_to=linked_to)

@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_groups"),
         sa.UniqueConstraint("provider", "name", name="uq_groups_provider_name"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "login_failures",
@@ -143,6 +144,7 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_repositories"),
         sa.UniqueConstraint("name", name="uq_repositories_name"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "roles",
@@ -177,6 +179,7 @@ def upgrade() -> None:
         sa.Column("administrator", sa.Boolean(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.Column("disabled_by", Id, nullable=True),
         sa.Column("linked_to", Id, nullable=True),
         sa.Column("owner_id", Id, nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
@@ -186,6 +189,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("provider", "name", name="uq_users_provider_name"),
         sa.UniqueConstraint("provider", "subject", name="uq_users_provider_subject"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_users_linked_to", "users", ["linked_to"], unique=False)
     op.create_index("ix_users_owner_id", "users", ["owner_id"], unique=False)
@@ -208,6 +212,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_grants_user_id_users", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_grants"),
         sa.UniqueConstraint("terms_hash", name="uq_grants_terms_hash"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_grants_group_id", "grants", ["group_id"], unique=False)
     op.create_index("ix_grants_scope_grants_id", "grants", ["scope", "id"], unique=False)
@@ -304,6 +309,7 @@ def upgrade() -> None:
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["robot_id"], ["users.id"], name="fk_trust_rules_robot_id_users", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_trust_rules"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_trust_rules_provider", "trust_rules", ["provider"], unique=False)
     op.create_index("ix_trust_rules_robot_id", "trust_rules", ["robot_id"], unique=False)
