@@ -20,6 +20,7 @@ from tests.functional.setups import SetUp
 from tests.peers.entrepot import Entrepot
 
 API = "/api/v1"
+Soon = Callable[[Callable[[], bool]], bool]
 T = TypeVar("T")
 PASSWORD = "a password for stories"
 PASSWORD_HASH = passwords.hash_password(PASSWORD)
@@ -40,8 +41,10 @@ class Person:
 class People:
     """Makes people for one story, with a name that nobody else has, and grants them roles as the administrator."""
 
-    def __init__(self, server: Entrepot, config: Path | None) -> None:
+    def __init__(self, server: Entrepot, config: Path | None, soon: Soon = lambda holds: holds()) -> None:
         self._server = server
+        self.soon = soon
+        """As `SetUp.soon`."""
         self._config = config
         self._clients: list[httpx.Client] = []
         self.admin = self._with(server.username, server.password)
@@ -157,7 +160,7 @@ class People:
 @contextmanager
 def people_of(set_up: SetUp) -> Iterator[People]:
     """For one story, or a module of them."""
-    people = People(set_up.server, set_up.config)
+    people = People(set_up.server, set_up.config, set_up.soon)
     try:
         yield people
     finally:

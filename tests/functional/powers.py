@@ -73,6 +73,13 @@ class Observer:
         self._runner = asyncio.Runner()
         self._database = self._runner.run(_open(self._settings.database, self._settings.data))
         self._word = word
+        placed = {True: (None, *paths), False: (None,)}
+        self._all: Powers = frozenset(
+            (permission.value, path, name)
+            for name in CONTEXTS
+            for permission in GRANTABLE
+            for path in placed[permission in PLACED]
+        )
         self._paths: tuple[str | None, ...] = (None, *paths)
 
     def close(self) -> None:
@@ -106,21 +113,29 @@ class Observer:
             yield f"user {user.id} {user.key}", whole
             if user.password_hash is not None:
                 yield f"password {user.id} {user.password_hash[-12:]}", whole
-            yield from self._credentials(connection, user, account, held, public)
+            yield from self._credentials(connection, user, account, held, public, whole)
 
     def _credentials(
-        self, connection: Connection, user: User, account: User, held: Rights, public: frozenset[str | None]
+        self,
+        connection: Connection,
+        user: User,
+        account: User,
+        held: Rights,
+        public: frozenset[str | None],
+        whole: Powers,
     ) -> Iterator[tuple[str, Powers]]:
         chosen = select(tokens_table.c.id).where(tokens_table.c.user_id == user.id)
         for token_id in connection.execute(chosen).scalars():
             token = tokens.require(connection, user.id, token_id)
-            powers = self._powers(held, account, public, token.limits) if user.usable else NOTHING
+            powers = NOTHING
+            if user.usable:
+                powers = whole if token.limits is None else self._powers(held, account, public, token.limits)
             yield f"{REACH}token {token.id}", powers
             if token.expires_at_ms is not None:
                 powers = frozenset(power for power in powers if power[2] != CONTEXTS[2])
             yield f"token {token.id}", powers
         for rule_id in connection.execute(select(trust_rules.c.id).where(trust_rules.c.robot_id == user.id)).scalars():
-            yield f"trust rule {rule_id}", self._powers(held, account, public) if user.usable else NOTHING
+            yield f"trust rule {rule_id}", whole if user.usable else NOTHING
 
     def _users(self, connection: Connection) -> list[User]:
         named = or_(users_table.c.name.contains(self._word), users_table.c.display_name.contains(self._word))
@@ -136,6 +151,8 @@ class Observer:
     ) -> Powers:
         if account is not None and not account.usable:
             return NOTHING
+        if account is not None and account.administrator and limits is None:
+            return self._all
         principal = ANONYMOUS if account is None else Principal(account.provider, account.name, limits=limits)
         return frozenset(
             (permission.value, path, name)

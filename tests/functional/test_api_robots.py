@@ -124,14 +124,41 @@ def test_robot_is_made_changed_and_removed(set_up: SetUp, owner: httpx.Client, n
     assert {"robot:create", "robot:disable", "robot:enable", "robot:delete", "token:create"} <= recorded
 
 
-def test_owner_is_who_made_it_or_who_is_named(admin: httpx.Client, owner: httpx.Client, namespace: str) -> None:
+def test_owner_is_who_made_it_or_who_is_named_by_who_manages_users(
+    admin: httpx.Client, owner: httpx.Client, namespace: str
+) -> None:
     me, other = owner.get(f"{API}/account").json()["name"], new_user(admin)
     path = f"{ROBOTS}/{(robot := new_robot(owner, f'{namespace}/ci'))}"
     assert owner.get(path).json()["owner"] == f"local:{me}"
-    assert owner.put(path, json={"owner": f"local:{other.name}"}).json()["owner"] == f"local:{other.name}"
+    assert admin.put(path, json={"owner": f"local:{other.name}"}).json()["owner"] == f"local:{other.name}"
     assert owner.put(path, json={"description": "x"}).json()["owner"] == f"local:{other.name}"
     for named, status in (("local:nobody-here", 404), (f"robot:{robot}", 400), ("nonsense", 400), ("", 422)):
-        assert owner.put(path, json={"owner": named}).status_code == status
+        assert admin.put(path, json={"owner": named}).status_code == status
+    # Nobody is made to answer for what they know nothing of; and whether they exist is not told.
+    refused = [owner.put(path, json={"owner": key}) for key in (f"local:{other.name}", "local:nobody-here")]
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert refused[0].json()["detail"] == refused[1].json()["detail"]
+    assert owner.put(path, json={"owner": f"local:{me}"}).json()["owner"] == f"local:{me}"
+
+
+def test_robot_that_somebody_else_disabled_stays_disabled(
+    admin: httpx.Client, owner: httpx.Client, namespace: str
+) -> None:
+    path = f"{ROBOTS}/{new_robot(owner, f'{namespace}/ci')}"
+    for disabling, enabling, status in ((owner, owner, 200), (owner, admin, 200), (admin, owner, 403)):
+        assert disabling.put(path, json={"disabled": True}).status_code == 200
+        assert enabling.put(path, json={"disabled": False}).status_code == status
+    assert "somebody else disabled" in owner.put(path, json={"disabled": False}).json()["detail"]
+    assert admin.put(path, json={"disabled": False}).json()["disabled"] is False
+
+
+def test_robot_goes_on_without_its_owner_and_says_so(admin: httpx.Client, namespace: str) -> None:
+    person = new_user(admin)
+    path = f"{ROBOTS}/{new_robot(admin, f'{namespace}/ci')}"
+    assert admin.put(path, json={"owner": f"local:{person.name}"}).json()["owner_usable"] is True
+    assert admin.put(f"{API}/users/local/{person.name}", json={"disabled": True}).status_code == 200
+    known = admin.get(path).json()
+    assert (known["owner_usable"], known["disabled"]) == (False, False)
 
 
 def test_robots_are_managed_by_who_owns_their_namespace(

@@ -8,26 +8,29 @@ that succeeds, what every principal can do everywhere is computed from the datab
 import random
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from entrepot.access.permissions import GRANTABLE
+from entrepot.access.permissions import GRANTABLE, UNGRANTED
+from entrepot.access.roles import BUILT_IN
 from entrepot.clock import system_clock
 from entrepot.http.api.application import ROUTES
 from entrepot.identity import tokens, users
 from tests.functional.people import API, PASSWORD, PASSWORD_HASH, People, people_of
 from tests.functional.powers import CLIENT, CONDITION, REACH, Observer, Snapshot, described
-from tests.functional.setups import SetUp
+from tests.functional.setups import SetUp, alone
 
 NEW_PASSWORD = "another password for stories"
 ROUNDS, STEPS = 3, 60
 CHANGING = [route for route in ROUTES if route.method != "GET"]
+OWNER = frozenset(permission.value for permission in BUILT_IN["owner"].permissions)
 MANAGING = ["user:write", "group:write", "role:write", "trust:write", "user:read"]
 
 
@@ -52,6 +55,8 @@ class Actor:
     principal: str
     reach: str
     user_id: int
+    permissions: frozenset[str]
+    """Those of the role they have somewhere."""
 
 
 @dataclass
@@ -145,7 +150,7 @@ def in_an_hour() -> str:
 
 
 def actor(world: World, title: str, permissions: list[str] | str, where: dict[str, str], **terms: object) -> Actor:
-    """A new local user with these permissions, or this role, there."""
+    """A new local user with these permissions, or the role owner, there."""
     name = world.name(f"actor-{secrets.token_hex(3)}")
     user_id = _add_user(world, name)
     role = permissions if isinstance(permissions, str) else world.name(f"role-{secrets.token_hex(3)}")
@@ -153,7 +158,8 @@ def actor(world: World, title: str, permissions: list[str] | str, where: dict[st
         world.ask("PUT", f"/roles/{role}", {"permissions": permissions})
     _grant(world, role, {"user": f"local:{name}"}, where, **terms)
     principal = f"user {user_id} local:{name}"
-    return Actor(title, world.client(name, PASSWORD), principal, principal, user_id)
+    held = OWNER if isinstance(permissions, str) else frozenset(permissions)
+    return Actor(title, world.client(name, PASSWORD), principal, principal, user_id, held)
 
 
 def robot_actor(world: World, title: str, *, expires: bool) -> Actor:
@@ -165,7 +171,7 @@ def robot_actor(world: World, title: str, *, expires: bool) -> Actor:
     made = world.ask("POST", f"/robots/{name}/tokens", body)
     user_id = world.people.in_database(lambda c: users.require(c, users.ROBOT, name).id)
     principal = f"token {made['token']['id']}"
-    return Actor(title, world.client(f"robot+{name}", made["secret"]), principal, f"{REACH}{principal}", user_id)
+    return Actor(title, world.client(f"robot+{name}", made["secret"]), principal, f"{REACH}{principal}", user_id, OWNER)
 
 
 def limited_actor(world: World, title: str) -> Actor:
@@ -178,7 +184,7 @@ def limited_actor(world: World, title: str) -> Actor:
     made = answer.json()
     principal = f"token {made['token']['id']}"
     client = world.client(made["username"], made["secret"])
-    return Actor(title, client, principal, f"{REACH}{principal}", whole.user_id)
+    return Actor(title, client, principal, f"{REACH}{principal}", whole.user_id, OWNER)
 
 
 def attempts(world: World, who: Actor) -> list[Attempt]:
@@ -265,7 +271,7 @@ def _accounts(w: World, who: Actor) -> Iterator[Attempt]:
             {"disabled": False},
             {"linked_to": f"local:{w.name('boss')}"},
             {"linked_to": f"local:{me}" if me else f"local:{w.name('friend')}"},
-            {"linked_to": ""},
+            {"linked_to": None},
         ):
             yield Attempt(patch, f"/users/local/{name}", body)
     lines = "\n".join(f"{name}:{PASSWORD_LINE}" for name in everybody)
@@ -317,10 +323,23 @@ PASSWORD_LINE = "$2y$05$" + "abcdefghijklmnopqrstuu" + "abcdefghijklmnopqrstuvwx
 
 @pytest.fixture
 def world(set_up: SetUp) -> Iterator[World]:
+    with world_of(set_up) as made:
+        yield made
+
+
+@pytest.fixture
+def small_world(tmp_path: Path) -> Iterator[World]:
+    """On a server of its own, with the simplest set-up: what is asked here is asked often."""
+    with alone(tmp_path) as set_up, world_of(set_up) as made:
+        yield made
+
+
+@contextmanager
+def world_of(set_up: SetUp) -> Iterator[World]:
     with people_of(set_up) as people:
         word = f"w{secrets.token_hex(4)}"
         mine, theirs = f"{word}-mine", f"{word}-theirs"
-        paths = (mine, f"{mine}/app", f"{mine}/public/closed", f"{mine}/new/deep", theirs, f"{theirs}/app")
+        paths = (mine, f"{mine}/app", f"{mine}/public/closed", f"{theirs}/app")
         observer = Observer(set_up, word, paths)
         made = World(people, observer, word, people.admin)
         try:
@@ -382,12 +401,19 @@ def narrow_rights() -> list[Callable[[World], Actor]]:
 
 
 @pytest.mark.parametrize("actors", [smallest_rights, narrow_rights])
-def test_nobody_gains_by_any_route(world: World, actors: Callable[[], list[Callable[[World], Actor]]]) -> None:
+def test_nobody_gains_by_any_route(small_world: World, actors: Callable[[], list[Callable[[World], Actor]]]) -> None:
     for make in actors():
-        who = make(world)
-        before = world.observer.look()
-        for attempt in attempts(world, who):
-            before = judge(world, who, attempt, before)
+        who = make(small_world)
+        before = small_world.observer.look()
+        for attempt in attempts(small_world, who):
+            if may_open(who, attempt):
+                before = judge(small_world, who, attempt, before)
+
+
+def may_open(who: Actor, attempt: Attempt) -> bool:
+    """Whether more is to be tried than whether the route's permission is asked for, which other tests do."""
+    needed = next(route.permission for route in CHANGING if (route.method, route.path) == attempt.route)
+    return needed.value in who.permissions or needed in UNGRANTED
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))

@@ -135,14 +135,14 @@ def account(connection: Connection, user: User) -> User:
     return user if user.linked_to is None else (get(connection, user.linked_to) or user)
 
 
-def names(connection: Connection, user_ids: Iterable[int]) -> dict[int, str]:
-    """Ids to `provider:name`."""
+def by_ids(connection: Connection, user_ids: Iterable[int]) -> dict[int, User]:
+    """Those that are there, by id."""
     wanted = sorted(set(user_ids))
-    found: dict[int, str] = {}
+    found: dict[int, User] = {}
     for start in range(0, len(wanted), _IDS_IN_QUERY_MAX):
         some = wanted[start : start + _IDS_IN_QUERY_MAX]
-        rows = connection.execute(select(users.c.id, users.c.provider, users.c.name).where(users.c.id.in_(some)))
-        found |= {row.id: f"{row.provider}:{row.name}" for row in rows}
+        rows = connection.execute(select(*_COLUMNS).where(users.c.id.in_(some))).mappings()
+        found |= {row["id"]: User(**row) for row in rows}
     return found
 
 

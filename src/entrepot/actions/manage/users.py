@@ -28,6 +28,8 @@ class View:
     user: User
     linked_to: str | None
     owner: str | None
+    owner_usable: bool | None = None
+    """Whether who answers for a robot can still sign in; None for nobody."""
 
 
 Expect = Callable[[View | None], None]
@@ -40,8 +42,17 @@ def view(connection: Connection, user: User) -> View:
 
 def views(connection: Connection, found: Iterable[User]) -> list[View]:
     found = list(found)
-    names = users.names(connection, (i for user in found for i in (user.linked_to, user.owner_id) if i is not None))
-    return [View(user, names.get(user.linked_to or 0), names.get(user.owner_id or 0)) for user in found]
+    known = users.by_ids(connection, (i for user in found for i in (user.linked_to, user.owner_id) if i is not None))
+    return [_view(user, known.get(user.linked_to or 0), known.get(user.owner_id or 0)) for user in found]
+
+
+def _view(user: User, account: User | None, owner: User | None) -> View:
+    return View(
+        user,
+        linked_to=None if account is None else account.key,
+        owner=None if owner is None else owner.key,
+        owner_usable=None if owner is None else owner.usable,
+    )
 
 
 def get(connection: Connection, provider: str, name: str) -> View:

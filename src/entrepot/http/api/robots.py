@@ -55,6 +55,8 @@ class RobotAnswer(Model):
     description: str
     disabled: bool
     owner: str | None
+    owner_usable: bool | None
+    """Whether the owner can still sign in. The robot goes on without: disable it, or name somebody else."""
     created_at: datetime
 
 
@@ -180,6 +182,7 @@ def _answer(view: View) -> RobotAnswer:
         description=user.display_name,
         disabled=user.disabled,
         owner=view.owner,
+        owner_usable=view.owner_usable,
         created_at=moment(user.created_at_ms),
     )
 
