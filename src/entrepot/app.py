@@ -1,7 +1,7 @@
 """App: everything a request needs that lives longer than the request. The one place that opens and closes resources."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
 from entrepot.identity.providers import load_authorities, open_directories
 from entrepot.outbound.client import Outbound
-from entrepot.settings import Settings
+from entrepot.settings import OIDCProvider, Settings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
 from entrepot.telemetry.metrics import Metrics
@@ -41,6 +41,8 @@ class App:
     authorities: tuple[CertificateVerifier, ...]
     outbound: Outbound
     issuers: Issuers
+    sign_in_again_days: Mapping[str, int]
+    """By the names of providers that are never asked about somebody who does not sign in."""
     pulls: PullLog
     forwarder: Forwarder
     cache: Cache[Any]
@@ -91,6 +93,11 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
             authorities=load_authorities(settings.providers),
             outbound=outbound,
             issuers=Issuers(outbound, clock, settings.providers),
+            sign_in_again_days={
+                provider.name: provider.sign_in_again_days
+                for provider in settings.providers
+                if isinstance(provider, OIDCProvider)
+            },
             pulls=pulls,
             forwarder=forwarder,
             cache=cache,

@@ -46,9 +46,11 @@ NO_CREDENTIAL = Credential("none")
 class Principal:
     """A user of one identity provider, or nobody in particular.
 
-    `name` is empty for anonymous. `scopes` are those of a bearer token and `limits` those of the stored token that was
-    used for it; None when the credentials carry no restriction of that kind. Both limit what this request may do,
-    whatever the user may do.
+    `name` is empty for anonymous. `user_id` is the number of the user's row, which is never another user's, and None
+    for nobody and for who works on the data directory; `epoch` is the user's when these credentials were checked:
+    bearer tokens of an earlier one are over. `scopes` are those of a bearer token and `limits` those of the stored
+    token that was used for it; None when the credentials carry no restriction of that kind. Both limit what this
+    request may do, whatever the user may do.
     """
 
     provider: str
@@ -56,6 +58,8 @@ class Principal:
     scopes: tuple[Scope, ...] | None = None
     credential: Credential = NO_CREDENTIAL
     limits: tuple[Limit, ...] | None = None
+    user_id: int | None = None
+    epoch: int = 0
 
     @property
     def is_anonymous(self) -> bool:
@@ -72,11 +76,15 @@ ANONYMOUS = Principal(provider="", name="")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from. `address` is the client's, or what a trusted proxy says it is."""
+    """Where a request comes from. `address` is the client's, or what a trusted proxy says it is.
+
+    `request_id` is this registry's, `client_request_id` what the client calls the request, if it does.
+    """
 
     address: str
     user_agent: str
     request_id: str
+    client_request_id: str = ""
 
 
 NOWHERE = Origin("", "", "")

@@ -243,6 +243,8 @@ class OIDCProvider(_Provider):
     """The claim with the name to show; without it, `sub`."""
     groups_claim: str = "groups"
     """The claim with the names of groups."""
+    sign_in_again_days: int = Field(default=30, ge=0)
+    """Days after which somebody has to sign in by the provider again before tokens are taken; 0: never."""
     ca_file: Path | None = None
     """PEM file with the issuer's authority; empty: the system's."""
 

@@ -114,11 +114,17 @@ def httpx_answer(registry: Entrepot, method: str, path: str, headers: dict[str, 
         return answer.status_code, answer.headers["x-request-id"]
 
 
-def test_request_id_of_a_proxy_is_kept_and_one_that_is_none_is_replaced(split: SplitEntrepot) -> None:
+def test_request_id_of_a_proxy_is_logged_beside_ours_if_it_is_one(split: SplitEntrepot) -> None:
+    expected = {}
     for given, kept in (("abc123DEF", True), ("a" * 64, True), ("a" * 65, False), ('"},{', False), ("", False)):
-        answer = request(split, "GET", "/v2/", headers={"X-Request-Id": given})
-        assert (answer.headers["x-request-id"] == given) is kept
-        assert answer.headers["x-request-id"]
+        answer = request(split, "GET", "/v2/", headers={"X-Request-Id": given, "User-Agent": "x" * 4000})
+        expected[answer.headers["x-request-id"]] = given if kept else None
+    assert len(expected) == 5
+    split.stop()
+    logged = {line["request_id"]: line for line in _lines(split) if line.get("request_id") in expected}
+    assert {request_id: line["client_request_id"] for request_id, line in logged.items()} == expected
+    # Whoever sends a lot does not fill the disk with it.
+    assert {len(line["user_agent"]) for line in logged.values()} == {512}
 
 
 def test_output_is_one_json_object_a_line_whatever_is_asked(split: SplitEntrepot) -> None:

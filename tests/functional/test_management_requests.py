@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.functional.accounts import audited, new_name
 from tests.functional.people import People
 from tests.functional.setups import SetUp
 
@@ -119,8 +120,14 @@ def test_role_of_any_other_name_is_not_there(api: httpx.Client, name: str) -> No
 
 
 @pytest.mark.parametrize("given", ["abc123", "A" * 64, "3d9f2c1e-7a8b-4c5d-9e0f-112233445566"])
-def test_request_has_the_id_that_it_came_with(api: httpx.Client, given: str) -> None:
-    assert api.get(ROLES, headers={"x-request-id": given}).headers["x-request-id"] == given
+def test_id_that_a_request_came_with_is_recorded_beside_ours(set_up: SetUp, api: httpx.Client, given: str) -> None:
+    name = new_name("role")
+    path = f"{ROLES}/{name}"
+    answer = api.put(path, headers={"x-request-id": given}, json={"permissions": ["repository:pull"]})
+    ours = answer.headers["x-request-id"]
+    assert ours != given
+    recorded = [(record["request_id"], record["client_request_id"]) for record in audited(set_up, f"role:{name}")]
+    assert recorded == [(ours, given)]
 
 
 @pytest.mark.parametrize("given", ["", "a b", "a" * 65, "a\tb", '"', "../x"])

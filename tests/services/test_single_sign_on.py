@@ -24,9 +24,11 @@ from entrepot.access import grants
 from entrepot.access.grants import GROUP, USER, Subject
 from entrepot.access.places import Place
 from entrepot.audit.tables import audit_pending, audit_records
+from entrepot.clock import system_clock
 from entrepot.database.open import open_database
 from entrepot.identity import groups, users, workloads
 from entrepot.identity.oidc import LOGOUT_EVENT
+from entrepot.identity.users import User
 from entrepot.settings import DatabaseSettings
 from tests.clients.images import unique_image
 from tests.peers.entrepot import PROGRAM, Entrepot
@@ -321,6 +323,7 @@ def test_person_signs_out_here_and_there(site: Site) -> None:
     with site.provider.browser() as browser:
         site.sign_in(browser)
         value = browser.cookies[SESSION]
+        bearer = browser.get(f"{site.registry.url}/token").json()["token"]
 
         out = browser.post(f"{site.registry.url}/auth/logout")
         assert out.status_code == 303
@@ -329,6 +332,7 @@ def test_person_signs_out_here_and_there(site: Site) -> None:
         assert site.provider.sign_in(browser, out.headers["location"]).headers["location"] == f"{site.registry.url}/"
     with site.client() as thief:
         assert thief.get("/v2/", headers={"cookie": f"{SESSION}={value}"}).status_code == 401
+        assert thief.get("/v2/", headers={"authorization": f"Bearer {bearer}"}).status_code == 401
     out_of_ada = [record for record in site.audit() if record["action"] == "logout:session"]
     assert out_of_ada[-1]["actor"] == "sso:ada"
 
@@ -370,12 +374,51 @@ def test_provider_ends_all_sessions_of_a_person(site: Site) -> None:
     with site.provider.browser() as ada, site.provider.browser() as ben, site.client() as client:
         site.sign_in(ada)
         site.sign_in(ben, "0002")
+        bearers = [browser.get(f"{site.registry.url}/token").json()["token"] for browser in (ada, ben)]
         told = client.post("/auth/sso/backchannel-logout", data={"logout_token": site.provider.mint(claims)})
 
         assert told.status_code == 200
         assert told.headers["cache-control"] == "no-store"
         assert ada.get(f"{site.registry.url}/v2/").status_code == 401
         assert ben.get(f"{site.registry.url}/v2/").status_code == 200
+        after = [client.get("/v2/", headers={"authorization": f"Bearer {one}"}).status_code for one in bearers]
+        assert after == [401, 200]
+
+
+def test_person_who_has_not_signed_in_for_long_has_to_do_so_again(site: Site) -> None:
+    with site.provider.browser() as browser, site.client() as client:
+        site.sign_in(browser)
+        made = browser.post(f"{site.registry.url}/api/v1/account/tokens", json={"name": "mine"}).json()
+        client.auth = (made["username"], made["secret"])
+        assert client.get("/v2/").status_code == 200
+        long_ago = system_clock() - 31 * 24 * 3600 * 1000
+        site.write(lambda c: users.change(c, users.require(c, "sso", "ada"), refreshed_at_ms=long_ago))
+        refused = client.get("/v2/")
+        assert refused.status_code == 401
+        assert "sign in" in refused.json()["errors"][0]["message"]
+        site.sign_in(browser)
+        assert client.get("/v2/").status_code == 200
+
+
+def _subject(connection: Connection, subject: str) -> User:
+    found = users.find_subject(connection, "sso", subject)
+    assert found is not None
+    return found
+
+
+def test_name_that_another_subject_brings_stays_with_who_has_it(site: Site) -> None:
+    with site.provider.browser() as ada, site.provider.browser() as newcomer:
+        site.sign_in(ada)
+        # As if the provider's second person had chosen the first one's name.
+        known = site.write(lambda c: users.require(c, "sso", "ada"))
+        site.write(lambda c: users.change(c, known, subject="another"))
+        site.sign_in(newcomer)
+        assert ada.get(f"{site.registry.url}/api/v1/account").json()["name"] == "ada"
+        assert newcomer.get(f"{site.registry.url}/api/v1/account").json()["name"].startswith("ada~")
+        site.write(lambda c: users.remove(c, _subject(c, "0001")))
+        site.write(lambda c: users.change(c, known, subject="0001"))
+    logins = [record for record in site.audit() if record["action"] == "login:oidc"]
+    assert logins[-1]["detail"] == {"provider": "sso", "subject": "0001"}
 
 
 def test_nobody_else_ends_sessions(site: Site) -> None:
@@ -563,6 +606,20 @@ def test_pod_pulls_by_its_service_account(site: Site) -> None:
     assert {record["actor"] for record in site.audit() if record["action"] == "login:workload"} >= {
         "cluster:team/puller"
     }
+
+
+def test_service_account_that_is_removed_is_nobody_and_never_the_next_user(site: Site) -> None:
+    token = site.provider.mint({"aud": CLUSTER_AUDIENCE, "sub": "system:serviceaccount:fresh:next"})
+    assert site.granted("serviceaccount", token) == set()
+    pod = site.write(lambda c: users.require(c, "cluster", "fresh/next"))
+    site.write(lambda c: users.remove(c, pod))
+    made = site.write(lambda c: users.add(c, users.LOCAL, "next-boss", administrator=True, now_ms=1))
+    assert made.id > pod.id
+    # Signed in anew, as somebody who has nothing; not as who was remembered under a number.
+    assert site.granted("serviceaccount", token) == set()
+    assert site.write(lambda c: users.require(c, "cluster", "fresh/next")).id > made.id
+    site.write(lambda c: users.change(c, users.require(c, "cluster", "fresh/next"), disabled=True))
+    assert "disabled" in site.refused("serviceaccount", token)
 
 
 def test_nothing_secret_is_written_down(site: Site, robot: str) -> None:

@@ -7,7 +7,7 @@ from entrepot.access.rights import Rights
 from entrepot.app import App
 from entrepot.identity import groups, users
 from entrepot.identity.users import User
-from entrepot.principal import Principal
+from entrepot.principal import Credential, Limit, Principal
 
 _NOBODY = "nobody"
 _USER_BYTES, _RIGHT_BYTES = 700, 300
@@ -18,6 +18,8 @@ async def find(app: App, principal: Principal) -> User | None:
     """The principal's user; None for anonymous, and for one that is not there any more."""
     if principal.is_anonymous:
         return None
+    if principal.user_id is not None:
+        return await by_id(app, principal.user_id)
     key = (principal.provider, principal.name)
     known: User | str | None = app.cache.get(users.TOPIC, key)
     if known is not None:
@@ -26,6 +28,11 @@ async def find(app: App, principal: Principal) -> User | None:
     user = await app.database.look_up(users.find, principal.provider, principal.name)
     app.cache.put(stamp, users.TOPIC, key, user or _NOBODY, _USER_BYTES)
     return user
+
+
+def principal(user: User, credential: Credential, limits: tuple[Limit, ...] | None = None) -> Principal:
+    """Who the user is, having shown this."""
+    return Principal(user.provider, user.name, credential=credential, limits=limits, user_id=user.id, epoch=user.epoch)
 
 
 async def by_id(app: App, user_id: int) -> User | None:

@@ -23,13 +23,14 @@ async def blob(
     digest: Digest,
     source: RepositoryName | None,
 ) -> StoredBlob | None:
-    """Link the repository to the blob if the user may pull it from the source, or from any when none is named.
+    """Link the repository to the blob if the principal may pull it from the source, or from any when none is named.
 
     None when that cannot be done, whatever the reason: the answer does not tell whether the blob exists.
     """
     sources = [source] if source is not None else await app.database.read(blobs.holders, digest)
     for candidate in sources:
-        if not await authorize.user_may(app, principal, origin, Permission.REPOSITORY_PULL, candidate):
+        # As far as the credentials reach, too: a token for one repository brings nothing from another.
+        if not await authorize.may(app, principal, origin, Permission.REPOSITORY_PULL, candidate):
             continue
         stored = await app.database.look_up(blobs.find, candidate, digest)
         if stored is None or not await _is_whole(app, stored):

@@ -31,6 +31,7 @@ from entrepot.identity.errors import (
 )
 from entrepot.identity.external import ExternalUser
 from entrepot.identity.lockout import Policy
+from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.tokens import Token
 from entrepot.identity.users import User
 from entrepot.oci.errors import NameInvalid
@@ -40,11 +41,11 @@ from entrepot.principal import SCOPES_MAX, Credential, Limit, Origin, Principal,
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
-ROBOT_PREFIX = users.ROBOT_PREFIX
 BEARER_TOPIC = "bearer"
 """Verified signatures depend on nothing that changes: nobody announces this topic."""
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
+DAY_MS = 24 * 3600 * 1000
 _LIMIT_BYTES = 200
 _REFRESHABLE = frozenset({"password", "token", "robot"})
 """Kinds of credentials that a refresh token may stand for."""
@@ -95,7 +96,7 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
     except (Unauthenticated, LoginDelayed) as error:
         await _note_failure(app, name, origin, error)
         raise
-    principal = Principal(user.provider, user.name, credential=Credential("password"))
+    principal = accounts.principal(user, Credential("password"))
     await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
     app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + trusted_ms), 600)
     return principal
@@ -129,14 +130,14 @@ async def with_token(app: App, text: str, origin: Origin, name: str | None = Non
             raise TokenInvalid(f"the token {token.name} has expired: make a new one")
         if name is not None and name not in _login_names(user):
             raise TokenInvalid("the token belongs to another user: sign in with that user's name")
-        _require_usable(user)
+        _require_usable(app, user)
     except Unauthenticated as error:
         await _note_failure(app, name or user.name, origin, error, action="login:token", token=token)
         raise
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         await _note_use(app, token, origin)
     kind = "robot" if user.is_robot else "token"
-    return Principal(user.provider, user.name, credential=Credential(kind, token.id), limits=token.limits)
+    return accounts.principal(user, Credential(kind, token.id), token.limits)
 
 
 async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
@@ -156,12 +157,14 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     principal = known.principal
     if principal.is_anonymous:
         return principal
-    user = await accounts.find(app, principal)
+    user = await accounts.by_id(app, principal.user_id or 0)
     if user is None:
         raise TokenInvalid("the bearer token's user is not there any more")
-    if user.created_at_ms // 1000 > known.issued_at:
-        raise TokenInvalid("the bearer token is for a former user of this name")
-    _require_usable(user)
+    if user.epoch != principal.epoch:
+        raise TokenInvalid("the user was signed out, or got another password: get a new bearer token")
+    _require_usable(app, user)
+    if user.name != principal.name:
+        principal = replace(principal, name=user.name)
     if principal.credential.kind in _STORED:
         # A bearer token reaches no further than the stored token it was got with, and ends with it.
         return replace(principal, limits=await _limits_of(app, principal.credential.id))
@@ -176,13 +179,16 @@ async def with_external_user(
     Raises AccountDisabled.
     """
     user = await _provision(app, provider, known)
-    principal = Principal(user.provider, user.name, credential=credential)
+    principal = accounts.principal(user, credential)
+    # Names change, and are given to others: what the provider identifies the user by does not.
+    detail = {"provider": provider, "subject": known.subject}
     try:
-        _require_usable(user)
+        _require_usable(app, user)
     except AccountDisabled as error:
-        await acts.keep(app, principal, origin, Act(action, f"user:{user.key}", outcome=REFUSED, reason=error.message))
+        refused = Act(action, f"user:{user.key}", outcome=REFUSED, reason=error.message, detail=detail)
+        await acts.keep(app, principal, origin, refused)
         raise
-    await acts.keep(app, principal, origin, Act(action, f"user:{user.key}"))
+    await acts.keep(app, principal, origin, Act(action, f"user:{user.key}", detail=detail))
     return principal
 
 
@@ -230,19 +236,19 @@ async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
     try:
         if token is None or user is None or wrong or await _ended(app, token):
             raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
-        _require_usable(user)
+        _require_usable(app, user)
     except Unauthenticated as error:
         await _note_failure(app, user.name if user else "", origin, error, action="login:refresh", token=token)
         raise
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
         await _note(app, tokens.used, token.id, origin.address, now_ms, expires_at_ms)
-    return Principal(user.provider, user.name, credential=Credential("refresh", token.id), limits=token.limits)
+    return accounts.principal(user, Credential("refresh", token.id), token.limits)
 
 
 def _record_refreshable(connection: Connection, app: App, principal: Principal, act: bytes) -> str | None:
     record.write(connection, act)
-    user = users.find(connection, principal.provider, principal.name)
+    user = users.get(connection, principal.user_id or 0)
     if user is None:
         return None
     now_ms = app.clock()
@@ -290,7 +296,7 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         await _note(app, lockout.failed, counted, app.clock())
         raise
     await _note(app, lockout.succeeded, name, origin.address)
-    _require_usable(user)
+    _require_usable(app, user)
     return user, trusted_ms
 
 
@@ -298,7 +304,7 @@ async def _own_user(app: App, user: User, password: str, *, right: bool) -> User
     if not right:
         raise _wrong()
     # The account that it is linked to is looked at later.
-    _require_usable(user)
+    _require_usable(app, user)
     if user.password_hash is not None and passwords.outdated(user.password_hash):
         renewed = await app.passwords.hash(password)
         # Not if the password was changed meanwhile.
@@ -450,7 +456,14 @@ def _login_names(user: User) -> tuple[str, ...]:
     return (f"{ROBOT_PREFIX}{user.name}",) if user.is_robot else (user.name,)
 
 
-def _require_usable(user: User) -> None:
+def _require_usable(app: App, user: User) -> None:
+    """Raises AccountDisabled, and TokenInvalid for who has to sign in by the provider again."""
+    days = app.sign_in_again_days.get(user.provider, 0)
+    if days and (user.refreshed_at_ms or 0) < app.clock() - days * DAY_MS:
+        raise TokenInvalid(
+            f"{user.name} has not signed in by {user.provider} for {days} days: sign in there again, in a browser or "
+            "with entrepot login"
+        )
     if user.gone:
         raise AccountDisabled(f"{user.name} is not known to the provider {user.provider} any more, or disabled there")
     if user.disabled:

@@ -18,6 +18,7 @@ from entrepot.identity.errors import (
     ProviderUnavailable,
     ProviderUnknown,
     TokenInvalid,
+    UserUnknown,
 )
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
 from entrepot.identity.sessions import NewSession, Session
@@ -166,7 +167,7 @@ async def with_session(app: App, value: str) -> Principal | None:
     user = await accounts.by_id(app, session.user_id)
     if user is None or not user.usable:
         return None
-    return Principal(user.provider, user.name, credential=SESSION)
+    return accounts.principal(user, SESSION)
 
 
 async def log_out(app: App, value: str, origin: Origin, return_to: str) -> str | None:
@@ -174,7 +175,7 @@ async def log_out(app: App, value: str, origin: Origin, return_to: str) -> str |
     session = await app.database.read(sessions.find, value, app.clock())
     if session is None or not await app.database.write(sessions.end, value):
         return None
-    principal = Principal(session.user_provider, session.user_name, credential=SESSION)
+    principal = Principal(session.user_provider, session.user_name, credential=SESSION, user_id=session.user_id)
     await acts.keep(app, principal, origin, Act("logout:session", f"user:{principal.key}"))
     if not session.id_token:
         return None
@@ -216,7 +217,9 @@ def _start_session(
     now_ms: int,
     expires_at_ms: int,
 ) -> None:
-    user = users.require(connection, principal.provider, principal.name)
+    user = users.get(connection, principal.user_id or 0)
+    if user is None:
+        raise UserUnknown("the user was removed just now: sign in again")
     sessions.expire(connection, now_ms)
     started = NewSession(user.id, provider, address, signed_in.session, signed_in.user.subject, signed_in.id_token)
     sessions.start(connection, value, started, now_ms, expires_at_ms)

@@ -10,6 +10,7 @@ from entrepot.errors import Unauthenticated
 from entrepot.identity import assertions, kubernetes_accounts, users, workloads
 from entrepot.identity.assertions import Assertion
 from entrepot.identity.errors import CredentialsInvalid, TokenInvalid
+from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
 from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
@@ -43,11 +44,11 @@ async def with_token(app: App, name: str, token: str, origin: Origin) -> Princip
     Raises TokenInvalid, CredentialsInvalid, AccountDisabled, ProviderUnavailable.
     """
     key = hashlib.sha256(f"{len(name)}:{name}{token}".encode("utf-8", "surrogatepass")).digest()
-    known: _Verified | None = app.cache.get(workloads.TOPIC, key)
+    known: _Verified | None = app.cache.get(users.TOPIC, key)
     if known is not None and known.until_ms > app.clock():
         user = await accounts.by_id(app, known.user_id)
         if user is not None and user.usable:
-            return Principal(user.provider, user.name, credential=WORKLOAD)
+            return accounts.principal(user, WORKLOAD)
     stamp = app.cache.stamp()
     try:
         user, assertion = await _identify(app, name, token, origin)
@@ -56,8 +57,9 @@ async def with_token(app: App, name: str, token: str, origin: Origin) -> Princip
         await acts.keep(app, ANONYMOUS, origin, act)
         raise
     until_ms = min(app.clock() + TRUSTED_MS, assertion.expires_at * 1000)
-    app.cache.put(stamp, workloads.TOPIC, key, _Verified(user.id, until_ms), _WORKLOAD_BYTES)
-    return Principal(user.provider, user.name, credential=WORKLOAD)
+    # With what is known of users: gone with any change of one, and with the rule by which a robot was found.
+    app.cache.put(stamp, users.TOPIC, key, _Verified(user.id, until_ms), _WORKLOAD_BYTES)
+    return accounts.principal(user, WORKLOAD)
 
 
 async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
@@ -99,14 +101,14 @@ async def _robot(app: App, provider: str, name: str, token: str, origin: Origin)
     matching = workloads.matching(rules, provider, assertion)
     robots = {rule.robot_id: await accounts.by_id(app, rule.robot_id) for rule in matching}
     usable = [robot for robot in robots.values() if robot is not None and robot.usable]
-    if name.startswith(sign_in.ROBOT_PREFIX):
-        usable = [robot for robot in usable if sign_in.ROBOT_PREFIX + robot.name == name]
+    if name.startswith(ROBOT_PREFIX):
+        usable = [robot for robot in usable if ROBOT_PREFIX + robot.name == name]
     if not usable:
         raise CredentialsInvalid("no robot of this name trusts a workload with these claims: see its trust rules")
     if len(usable) > 1:
-        raise CredentialsInvalid(f"several robots trust this workload: give {sign_in.ROBOT_PREFIX}NAME as the user")
+        raise CredentialsInvalid(f"several robots trust this workload: give {ROBOT_PREFIX}NAME as the user")
     robot = usable[0]
-    principal = Principal(robot.provider, robot.name, credential=WORKLOAD)
+    principal = accounts.principal(robot, WORKLOAD)
     detail: dict[str, object] = {
         "provider": provider,
         "subject": assertion.subject[: users.NAME_CHARACTERS_MAX],

@@ -49,6 +49,10 @@ def compose(
         "resource": _short(act.resource),
         "outcome": act.outcome,
     }
+    if origin.client_request_id:
+        record["client_request_id"] = origin.client_request_id
+    if principal.user_id is not None:
+        record["actor_id"] = principal.user_id
     if owner:
         record["owner"] = owner
     if act.digest:

@@ -1,7 +1,8 @@
 """Commands that work on the registry's database itself, whether or not the server runs."""
 
 import asyncio
-import getpass
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -53,12 +54,24 @@ def load(data: Path | None, config: Path | None) -> Settings:
     return settings_module.load(config, overrides={"data": data})
 
 
+def operator_name() -> str:
+    """Whose process this is, by the kernel: variables such as LOGNAME say what anybody likes.
+
+    In a container a number may have no name.
+    """
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"
+
+
 def change(
     settings: Settings, act: Act, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Call a domain's function in a transaction, with a record of it in the audit log: who runs this answers for it."""
-    name = getpass.getuser()
-    composed = record.compose(system_clock(), Principal(OPERATOR, name, credential=CONSOLE), NOWHERE, act)
+    operator = Principal(OPERATOR, operator_name(), credential=CONSOLE)
+    composed = record.compose(system_clock(), operator, NOWHERE, act)
 
     def both(connection: Connection) -> T:
         result = function(connection, *args, **kwargs)

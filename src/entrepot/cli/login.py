@@ -1,6 +1,5 @@
 """`entrepot login`, `logout`, `use` and `whoami`."""
 
-import getpass
 import os
 import socket
 import time
@@ -11,6 +10,7 @@ import typer
 
 from entrepot.cli import credentials, remote
 from entrepot.cli.credentials import Login
+from entrepot.cli.direct import operator_name
 from entrepot.cli.errors import NotSignedIn
 from entrepot.cli.options import JSON
 from entrepot.cli.remote import CaFile, Url
@@ -135,7 +135,7 @@ def _login(client: "Client", proof: "Proof", ca_file: Path | None) -> Login:
     if proof.token:
         return Login(user, proof.token, ca_file=authority)
     body = {
-        "name": f"entrepot login on {socket.gethostname()} by {getpass.getuser()}",
+        "name": f"entrepot login on {socket.gethostname()} by {operator_name()}",
         "expires_in_seconds": TOKEN_DAYS * 24 * 3600,
     }
     made = client.post("/account/tokens", body)

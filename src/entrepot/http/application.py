@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -23,8 +22,9 @@ from entrepot.http.routing import Route
 from entrepot.http.v2.routes import UPLOAD_PATH
 from entrepot.telemetry.logging import AccessLog
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 API_PREFIX = "/api/"
+LOGGED_CHARACTERS_MAX = 512
+"""The longest that a client can make one field of the access log."""
 log = logging.getLogger(__name__)
 
 
@@ -65,8 +65,7 @@ class Application:
 
     async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request = Request(app, scope, receive, "")
-        request.id = self._request_id(request)
+        request = Request(app, scope, receive, self._new_request_id())
         if request.path.startswith(API_PREFIX):
             await self._exchange_api(request, receive, send, started)
             return
@@ -100,11 +99,7 @@ class Application:
         path = route.path if route is not None else "unknown"
         self._record(request, path, status, sent, time.perf_counter() - started)
 
-    def _request_id(self, request: Request) -> str:
-        """The client's or proxy's own, if it is one, so that logs can be joined; else a new one."""
-        given = request.header(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            return given
+    def _new_request_id(self) -> str:
         self._request_number += 1
         return f"{self._request_prefix}{self._request_number:08x}"
 
@@ -115,14 +110,15 @@ class Application:
             {
                 "time": datetime.fromtimestamp(request.app.clock() / 1000, UTC),
                 "request_id": request.id,
+                "client_request_id": request.origin.client_request_id or None,
                 "client": request.origin.address,
                 "user": request.principal.key,
                 "method": request.method,
-                "path": _shown(request.path, path),
+                "path": _short(_shown(request.path, path)),
                 "status": status,
                 "sent_bytes": sent,
                 "milliseconds": round(seconds * 1000, 3),
-                "user_agent": request.origin.user_agent,
+                "user_agent": _short(request.origin.user_agent),
             }
         )
 
@@ -150,6 +146,11 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except Exception:
         log.exception("unexpected error", extra={"request_id": request.id})
         return route, unexpected_response(request.id)
+
+
+def _short(text: str) -> str:
+    """What strangers send does not fill a disk."""
+    return text if len(text) <= LOGGED_CHARACTERS_MAX else text[: LOGGED_CHARACTERS_MAX - 1] + "…"
 
 
 def _shown(path: str, route_path: str) -> str:

@@ -18,11 +18,10 @@ LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A verified token: for whom, until when, and from when (seconds since the epoch)."""
+    """A verified token: for whom, and until when (seconds since the epoch)."""
 
     principal: Principal
     expires_at: int
-    issued_at: int
 
 
 def issue(key: TokenKey, principal: Principal, scopes: tuple[Scope, ...], now: int, lifetime: int) -> str:
@@ -32,6 +31,8 @@ def issue(key: TokenKey, principal: Principal, scopes: tuple[Scope, ...], now: i
         "aud": AUDIENCE,
         "sub": principal.name,
         "provider": principal.provider,
+        "uid": principal.user_id,
+        "epoch": principal.epoch,
         "credential": {"kind": principal.credential.kind, "id": principal.credential.id},
         "iat": now,
         "nbf": now - LEEWAY_SECONDS,
@@ -61,8 +62,18 @@ def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
             raise TokenInvalid("the bearer token is good for longer than one can be: get a new one")
         scopes = tuple(_scope(entry) for entry in claims["access"][:SCOPES_MAX])
         credential = Credential(str(claims["credential"]["kind"]), str(claims["credential"]["id"]))
-        principal = Principal(str(claims["provider"]), str(claims["sub"]), scopes, credential)
-        return Bearer(principal, int(claims["exp"]), int(claims["iat"]))
+        user_id = None if claims["uid"] is None else int(claims["uid"])
+        principal = Principal(
+            str(claims["provider"]),
+            str(claims["sub"]),
+            scopes,
+            credential,
+            user_id=user_id,
+            epoch=int(claims["epoch"]),
+        )
+        if principal.is_anonymous != (user_id is None):
+            raise ValueError("a token is for a user or for nobody")
+        return Bearer(principal, int(claims["exp"]))
     except jwt.ExpiredSignatureError:
         raise TokenInvalid("the bearer token has expired: get a new one") from None
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):

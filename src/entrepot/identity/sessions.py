@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from entrepot.database.changes import announce
 from entrepot.identity.tables import sessions, users
+from entrepot.identity.users import end_bearers
 
 TOPIC = "sessions"
 """What caches of sessions are announced under."""
@@ -126,7 +127,9 @@ def hash_of(value: str) -> bytes:
 
 
 def _end(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    ended = connection.execute(delete(sessions).where(*conditions)).rowcount
+    """With the sessions end the bearer tokens that may have been got with them."""
+    ended = connection.execute(delete(sessions).where(*conditions).returning(sessions.c.user_id)).scalars().all()
     if ended:
         announce(connection, TOPIC)
-    return ended
+        end_bearers(connection, set(ended))
+    return len(ended)

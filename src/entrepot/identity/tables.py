@@ -34,6 +34,8 @@ users = Table(
     Column("linked_to", Id, ForeignKey("users.id")),
     # Who answers for a robot.
     Column("owner_id", Id, ForeignKey("users.id")),
+    # In every bearer token: those of an earlier epoch are over.
+    Column("epoch", Id, nullable=False, default=0),
     Column("created_at_ms", TimestampMs, nullable=False),
     # When the provider was last asked about the user.
     Column("refreshed_at_ms", TimestampMs),

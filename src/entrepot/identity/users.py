@@ -4,7 +4,7 @@ A user of a directory gets a row at the first login; a robot is a user of the pr
 another one: whoever signs in as the first is the second.
 """
 
-import unicodedata
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,7 @@ from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
 from entrepot.identity.errors import LastAdministrator, NameTaken, UserUnknown
 from entrepot.identity.external import ExternalUser
+from entrepot.identity.names import ROBOT_PREFIX, is_plain, shown
 from entrepot.identity.tables import users
 
 LOCAL = "local"
@@ -26,15 +27,16 @@ ADMINISTRATOR = "admin"
 TOPIC = "users"
 """What caches about users are announced under."""
 NAME_CHARACTERS_MAX = 255
-ROBOT_PREFIX = "robot+"
-"""What a robot's name starts with where it is given as a user name."""
+REFRESHED_TOLD_MS = 24 * 3600 * 1000
+"""How old what workers remember of a user's last login may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     """`disabled` is an administrator's decision, `gone` the provider's. Times are milliseconds since the epoch.
 
-    `disabled_by` is the id of the user who disabled a robot; it may be removed meanwhile.
+    `epoch` is in every bearer token: raising it ends them all. `disabled_by` is the id of the user who disabled a
+    robot, and may be removed meanwhile.
     """
 
     id: int
@@ -50,6 +52,7 @@ class User:
     disabled_by: int | None
     linked_to: int | None
     owner_id: int | None
+    epoch: int
     created_at_ms: int
     refreshed_at_ms: int | None
 
@@ -186,12 +189,11 @@ def require_administrator_left(connection: Connection, before: set[int]) -> None
 
 def check_local_name(name: str) -> None:
     """Raises Invalid for a name that could be taken for another one by who reads it, or for a path or a robot's."""
-    shown = name.isprintable() and not any(character.isspace() for character in name)
-    plain = shown and unicodedata.is_normalized("NFC", name) and not {"/", ":", "\ufffd"} & set(name)
-    if not plain or not 0 < len(name) <= NAME_CHARACTERS_MAX or name.startswith(ROBOT_PREFIX):
+    one_word = not any(character.isspace() or character in "/:\ufffd" for character in name)
+    if not one_word or not is_plain(name) or not 0 < len(name) <= NAME_CHARACTERS_MAX:
         raise Invalid(
-            f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space and nothing "
-            f"invisible, and does not begin with {ROBOT_PREFIX}"
+            f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space, nothing "
+            f"invisible, no letters that look like those of another script, and does not begin with {ROBOT_PREFIX}"
         )
 
 
@@ -232,6 +234,7 @@ def add(
         "disabled_by": None,
         "linked_to": None,
         "owner_id": owner_id,
+        "epoch": 0,
         "created_at_ms": now_ms,
         "refreshed_at_ms": refreshed_at_ms,
     }
@@ -261,6 +264,13 @@ def change(connection: Connection, user: User, **values: object) -> User:
     return changed
 
 
+def end_bearers(connection: Connection, user_ids: Collection[int]) -> None:
+    """End the bearer tokens of these users. Clients get new ones with the credentials that they have, if those hold."""
+    if user_ids:
+        connection.execute(update(users).where(users.c.id.in_(user_ids)).values(epoch=users.c.epoch + 1))
+        announce(connection, TOPIC)
+
+
 def set_password(connection: Connection, name: str, password_hash: str, *, instead_of: str | None = None) -> bool:
     """Replace a local user's password; False when there is no such user, or none that has the hash `instead_of`."""
     statement = update(users).where(users.c.provider == LOCAL, users.c.name == name)
@@ -276,7 +286,6 @@ def remove(connection: Connection, user: User) -> None:
     connection.execute(update(users).where(users.c.linked_to == user.id).values(linked_to=None))
     connection.execute(update(users).where(users.c.owner_id == user.id).values(owner_id=None))
     connection.execute(delete(users).where(users.c.id == user.id))
-    # The number may become another user's: nobody may go on with what this one could.
     for topic in (TOPIC, "access", "tokens"):
         announce(connection, topic)
 
@@ -284,21 +293,24 @@ def remove(connection: Connection, user: User) -> None:
 def provision(connection: Connection, provider: str, known: ExternalUser, now_ms: int) -> User:
     """The row of a provider's user, made or brought up to date with what the provider says now.
 
+    The provider's subject is who the user is. A name that somebody else of the provider has already stays theirs until
+    the provider says that they are gone: the newcomer gets it with a part of a hash of the subject behind. A name
+    that could be taken for another one is written out (names.shown).
     Raises Invalid for a name or a subject that cannot be one.
     """
     _check_name(known.name)
     if not 0 < len(known.subject) <= NAME_CHARACTERS_MAX or "\x00" in known.subject:
         raise Invalid("what the provider identifies the user by cannot be kept: it has 1 to 255 characters")
-    known = replace(known, display_name=_kept(known.display_name), email=_kept(known.email))
+    known = replace(known, name=shown(known.name), display_name=_kept(known.display_name), email=_kept(known.email))
+    user = find_subject(connection, provider, known.subject)
+    if user is None or user.name != known.name:
+        known = replace(known, name=_free_name(connection, provider, known))
     current: Mapping[str, object] = {
         "name": known.name,
         "display_name": known.display_name,
         "email": known.email,
         "gone": False,
     }
-    user = find_subject(connection, provider, known.subject)
-    if user is None or user.name != known.name:
-        _free_name(connection, provider, known.name)
     if user is None:
         try:
             return add(
@@ -318,8 +330,10 @@ def provision(connection: Connection, provider: str, known: ExternalUser, now_ms
                 raise
     if any(getattr(user, name) != value for name, value in current.items()):
         return change(connection, user, **current, refreshed_at_ms=now_ms)
-    # Nothing that a worker remembers of the user has changed: nobody needs to be told.
+    # Nothing that a worker remembers of the user has changed: nobody needs to be told, but once in a while.
     connection.execute(update(users).where(users.c.id == user.id).values(refreshed_at_ms=now_ms))
+    if now_ms - (user.refreshed_at_ms or 0) > REFRESHED_TOLD_MS:
+        announce(connection, TOPIC)
     return user
 
 
@@ -329,11 +343,15 @@ def stale(connection: Connection, provider: str, before_ms: int, limit: int) -> 
     return [User(**row) for row in rows.mappings()]
 
 
-def _free_name(connection: Connection, provider: str, name: str) -> None:
-    """A name that the provider gave to somebody else meanwhile is not the former user's any more."""
-    former = find(connection, provider, name)
-    if former is not None:
-        change(connection, former, name=f"{name[:200]}~{former.id}", gone=True)
+def _free_name(connection: Connection, provider: str, known: ExternalUser) -> str:
+    """The name for a subject that does not have it yet: its own, unless somebody has it who is still there."""
+    former = find(connection, provider, known.name)
+    if former is None:
+        return known.name
+    if former.gone:
+        change(connection, former, name=f"{known.name[:200]}~{former.id}")
+        return known.name
+    return f"{known.name[:200]}~{hashlib.sha256(known.subject.encode()).hexdigest()[:12]}"
 
 
 def _check_name(name: str) -> None:

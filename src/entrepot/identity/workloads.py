@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from entrepot.database.changes import announce
 from entrepot.errors import Invalid
+from entrepot.identity import users
 from entrepot.identity.assertions import Assertion
 from entrepot.identity.tables import trust_rules
 
@@ -131,7 +132,9 @@ def remove(connection: Connection, robot_id: int, rule_id: int) -> bool:
     removed = connection.execute(
         delete(trust_rules).where(trust_rules.c.id == rule_id, trust_rules.c.robot_id == robot_id)
     )
-    announce(connection, TOPIC)
+    # Who became the robot by this rule is remembered among the users.
+    for topic in (TOPIC, users.TOPIC):
+        announce(connection, topic)
     return removed.rowcount > 0
 
 

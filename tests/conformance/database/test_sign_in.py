@@ -194,9 +194,17 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     registry.first.remove("alice")
     registry.first.put(ExternalUser("uuid-other", "alice"), OTHER_PASSWORD)
     registry.wait(61)
-    await registry.sign_in("alice", OTHER_PASSWORD)
-    other = await registry.user("first", "alice")
-    assert other.id != alice.id
+    newcomer = await registry.sign_in("alice", OTHER_PASSWORD)
+    assert newcomer.user_id != alice.id
+    # While the directory has not said that the former alice is gone, the name is hers; what she was granted, always.
+    assert newcomer.name.startswith("alice~")
+    assert (await registry.user("first", "alice")).id == alice.id
+    assert (await sign_in.with_token(registry.app, text, HERE, "alice")).user_id == alice.id
+
+    await registry.app.database.write(users.change, alice, gone=True)
+    registry.wait(61)
+    other = await registry.sign_in("alice", OTHER_PASSWORD)
+    assert (other.user_id, other.name) == (newcomer.user_id, "alice")
     # The former alice's token is not the new one's, and the former one is not there any more.
     await until_refused(registry, text, "alice")
 

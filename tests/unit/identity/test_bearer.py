@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from entrepot.identity.token_keys import TokenKeys
 from entrepot.principal import SCOPES_MAX, Credential, Principal, Scope
 
 LIFETIME_SECONDS = 3600
-ADMIN = Principal("local", "admin")
+ADMIN = Principal("local", "admin", user_id=7, epoch=3)
 SCOPES = (
     Scope("repository", "team/image", frozenset({"pull", "push"})),
     Scope("registry", "catalog", frozenset({"*"})),
@@ -50,6 +51,8 @@ def claims(**changes: object) -> dict[str, Any]:
         "aud": AUDIENCE,
         "sub": "admin",
         "provider": "local",
+        "uid": 7,
+        "epoch": 3,
         "iat": now(),
         "nbf": now() - 5,
         "exp": now() + LIFETIME_SECONDS,
@@ -65,7 +68,7 @@ def test_token_when_issued_is_verified(keys: TokenKeys) -> None:
 
     bearer = check(keys, issue(keys.newest(), ADMIN, SCOPES, issued_at, LIFETIME_SECONDS))
 
-    assert bearer.principal == Principal("local", "admin", SCOPES)
+    assert bearer.principal == replace(ADMIN, scopes=SCOPES)
     assert bearer.expires_at == issued_at + LIFETIME_SECONDS
 
 
@@ -112,7 +115,7 @@ def test_token_of_another_registry_is_refused(keys: TokenKeys, tmp_path: Path) -
 
 
 def test_token_made_by_hand_is_verified(keys: TokenKeys) -> None:
-    assert check(keys, sign(keys, claims())).principal == Principal("local", "admin", (), Credential("password"))
+    assert check(keys, sign(keys, claims())).principal == replace(ADMIN, scopes=(), credential=Credential("password"))
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "provider", "nbf", "exp", "jti", "access"])

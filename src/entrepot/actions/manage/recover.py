@@ -32,4 +32,5 @@ def reset_password(
         )
         sessions.end_of_user(connection, user.id)
         tokens.remove_of_user(connection, user.id, REFRESH)
+        users.end_bearers(connection, {user.id, user.linked_to or user.id})
     lockout.forget(connection, name)

@@ -44,7 +44,7 @@ class Standing:
 
 def of(connection: Connection, principal: Principal, origin: Origin, now_ms: int) -> Standing:
     """What the caller has now. Raises Denied when the account cannot be used any more."""
-    user = users.find(connection, principal.provider, principal.name)
+    user = users.get(connection, principal.user_id or 0)
     if user is None or not user.usable:
         raise Denied("your account is not usable any more")
     held = rights.load(connection, user.id, groups.of_user(connection, user.id))

@@ -136,7 +136,7 @@ def _made_with(connection: Connection, principal: Principal, owner: User, now_ms
 
     Raises TokenInvalid when it was just revoked, and Denied for a job, whose proof ends and leaves nothing behind.
     """
-    if principal.key != owner.key:
+    if principal.user_id != owner.id:
         return None
     if principal.credential.kind == "workload":
         raise Denied("a job's or a pod's tokens are made by who manages its robot, not by itself")

@@ -257,11 +257,13 @@ def _fields(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def end_logins(connection: Connection, user: User, now_ms: int) -> None:
-    """End the browsers' sessions and refresh tokens, those begun with this login where it is linked as well."""
+    """End the browsers' sessions, refresh and bearer tokens, those begun with this login where it is linked as well."""
     sessions.end_of_user(connection, user.id)
     if user.provider != LOCAL:
         sessions.end_of_provider(connection, user.provider, user.subject, "", now_ms + 1)
     tokens.remove_of_user(connection, user.id, REFRESH)
+    # Those that were got by this login are the account's.
+    users.end_bearers(connection, {user.id, user.linked_to or user.id})
 
 
 def _link(connection: Connection, user: User, target: User | None, now_ms: int) -> tuple[User, list[Act]]:
@@ -278,6 +280,7 @@ def _link(connection: Connection, user: User, target: User | None, now_ms: int) 
             raise Conflict(f"other logins are linked to {user.key}: unlink them first")
         tokens.remove_of_user(connection, user.id)
         sessions.end_of_user(connection, user.id)
+        users.end_bearers(connection, {user.id})
     changed = users.change(connection, user, linked_to=linked_to)
     detail = {"linked_to": None if target is None else target.key}
     return changed, [Act("user:link", f"user:{user.key}", detail=detail)]

@@ -7,6 +7,7 @@ from fastapi import Query
 
 from entrepot.access.permissions import GRANTABLE, PLACED, Permission
 from entrepot.access.rights import Considered
+from entrepot.actions import accounts
 from entrepot.actions import authorize as decisions
 from entrepot.actions import explain as actions
 from entrepot.actions.explain import Question
@@ -121,7 +122,7 @@ async def _other(caller: Caller, user: str) -> Principal:
         return ANONYMOUS
     found: User = await caller.app.database.read(users.require, *parse_reference(user, "user"))
     account: User = await caller.app.database.read(users.account, found)
-    return Principal(account.provider, account.name, credential=NO_CREDENTIAL)
+    return accounts.principal(account, NO_CREDENTIAL)
 
 
 async def _with_token(caller: Caller, principal: Principal, token_id: str) -> Principal:

@@ -30,7 +30,8 @@ from entrepot.http.api.resource import (
 )
 from entrepot.http.api.tokens import NewToken, RotateBody, TokenAnswer, TokenBody, moment
 from entrepot.identity import workloads
-from entrepot.identity.users import ROBOT_PREFIX, User
+from entrepot.identity.names import ROBOT_PREFIX
+from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
 from entrepot.oci.name import RepositoryName
 

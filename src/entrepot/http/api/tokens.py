@@ -14,8 +14,9 @@ from entrepot.http.api.resource import Caller, Model, Page
 from entrepot.http.api.resource import Limit as PageLimit
 from entrepot.http.authorize import base_url
 from entrepot.identity import tokens
+from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.tokens import Token
-from entrepot.identity.users import ROBOT_PREFIX, User
+from entrepot.identity.users import User
 from entrepot.principal import Limit
 
 LIFETIME_SECONDS_MAX = 10 * 366 * 24 * 3600

@@ -182,6 +182,7 @@ def upgrade() -> None:
         sa.Column("disabled_by", Id, nullable=True),
         sa.Column("linked_to", Id, nullable=True),
         sa.Column("owner_id", Id, nullable=True),
+        sa.Column("epoch", Id, nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("refreshed_at_ms", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["linked_to"], ["users.id"], name="fk_users_linked_to_users"),
