@@ -99,8 +99,10 @@ class RegistrySettings(_Section):
     """How long an unfinished upload can be resumed after its last byte."""
     uploads_per_user_max: int = Field(default=1000, ge=1)
     """Unfinished uploads that one user may have at a time."""
-    orphan_grace_seconds: int = Field(default=24 * 3600, ge=60)
-    """How old stored bytes that nothing refers to must be before they are collected."""
+    garbage_grace_seconds: int = Field(default=24 * 3600, ge=60)
+    """How old stored bytes that nothing refers to must be before they are listed as garbage."""
+    garbage_keep_days: int = Field(default=7, ge=0)
+    """How long garbage is kept aside before it is removed for good."""
 
 
 class TokenSettings(_Section):

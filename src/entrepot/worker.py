@@ -10,11 +10,13 @@ from entrepot.audit import chain, heads, segments
 from entrepot.audit.heads import ChainBroken
 from entrepot.audit.segments import DAY_MS
 from entrepot.database import changes
-from entrepot.errors import EntrepotError
-from entrepot.lifecycle import accounts, orphans, stale_uploads
+from entrepot.errors import Conflict, EntrepotError
+from entrepot.lifecycle import accounts, garbage, stale_uploads, store_identity
 
 FIRST_AFTER_SECONDS = 5
 AFTER_ERROR_SECONDS = 5
+GARBAGE_EVERY_SECONDS = 6 * 3600
+"""How often all of the store is listed, by one of all replicas."""
 log = logging.getLogger(__name__)
 
 
@@ -33,9 +35,33 @@ async def _expire_uploads(app: App) -> int:
     return await stale_uploads.expire(app.database, app.store, app.clock())
 
 
-async def _collect_orphans(app: App) -> int:
-    grace_ms = app.settings.registry.orphan_grace_seconds * 1000
-    return await orphans.collect(app.database, app.store, app.clock() - grace_ms)
+async def _collect_garbage(app: App) -> int:
+    if not await app.database.write(garbage.claim, app.clock(), GARBAGE_EVERY_SECONDS * 1000):
+        return 0
+    try:
+        found = await garbage.collect(app.database, app.store, garbage_terms(app))
+    except Conflict:
+        app.metrics.garbage_stopped.inc()
+        raise
+    log.info(
+        "garbage: of %d objects %d newly listed, %d moved aside, %d moved back, %d removed",
+        found.stored,
+        found.listed,
+        found.moved_aside,
+        found.moved_back,
+        found.removed,
+    )
+    return found.removed
+
+
+def garbage_terms(app: App) -> garbage.Terms:
+    registry = app.settings.registry
+    return garbage.Terms(app.clock(), registry.garbage_grace_seconds * 1000, registry.garbage_keep_days * DAY_MS)
+
+
+async def _advance_store(app: App) -> int:
+    await store_identity.advance(app.database, app.store)
+    return 0
 
 
 async def _expire_accounts(app: App) -> int:
@@ -97,7 +123,9 @@ async def _forward_audit(app: App) -> int:
 
 TASKS = (
     Task("expired uploads", 60, _expire_uploads),
-    Task("orphans", 6 * 3600, _collect_orphans),
+    # Of all replicas one does it, when it is due; never soon after a start, which may be one with the wrong database.
+    Task("garbage", 600, _collect_garbage, first_after_seconds=600, collects=False),
+    Task("store's generation", 3600, _advance_store, first_after_seconds=3600, collects=False),
     Task("expired tokens and failures", 600, _expire_accounts),
     Task("users without access", 10, _refresh_users),
     Task("changes", 600, _prune_changes),
@@ -108,9 +136,22 @@ TASKS = (
 )
 
 
-async def run_once(app: App) -> dict[str, int]:
-    """Collect what is over, once; answers what each task removed."""
-    return {task.kind: await _run(app, task) for task in TASKS if task.collects}
+async def run_once(app: App, *, dry_run: bool = False, accept_many: bool = False) -> dict[str, int]:
+    """Collect what is over, once; returns what each task removed, and what became of garbage.
+
+    A dry run removes nothing, and looks at garbage only.
+    """
+    removed = {} if dry_run else {task.kind: await _run(app, task) for task in TASKS if task.collects}
+    terms = garbage_terms(app)
+    found = await garbage.collect(app.database, app.store, terms, dry_run=dry_run, accept_many=accept_many)
+    return {
+        **removed,
+        "stored objects": found.stored,
+        "garbage newly listed": found.listed,
+        "garbage moved aside": found.moved_aside,
+        "garbage moved back": found.moved_back,
+        "garbage removed": found.removed,
+    }
 
 
 async def run_forever(app: App) -> None:

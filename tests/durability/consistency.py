@@ -42,7 +42,8 @@ def assert_consistent(data: Path, storage: Path | None = None) -> None:
 def files(data: Path, storage: Path | None = None) -> set[str]:
     """The locations of all stored bytes, of blobs and of uploads."""
     root = storage or data / "storage"
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    found = (path for folder in ("blobs", "uploads") for path in (root / folder).rglob("*"))
+    return {str(path.relative_to(root)) for path in found if path.is_file()}
 
 
 def blob_locations(data: Path) -> dict[str, str]:

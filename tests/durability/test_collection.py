@@ -11,21 +11,21 @@ from entrepot.actions import upload
 from entrepot.app import open_app
 from entrepot.clock import system_clock
 from entrepot.content import blobs
-from entrepot.lifecycle import orphans
+from entrepot.lifecycle import garbage, store_identity
 from entrepot.migrations import schema
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import NOWHERE, Principal
 from entrepot.telemetry.metrics import Metrics
 from tests.clients.images import digest_of
-from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, make_older, plant_orphans
+from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, make_older, plant_garbage
 from tests.durability.conftest import MakeEntrepot
 from tests.durability.consistency import assert_consistent, files
 from tests.durability.exchange import Connection
 from tests.durability.pushes import assert_image_pulls, make_image, push_image, start_upload
 
 
-def test_collection_beside_a_running_server_removes_old_orphans_and_nothing_else(make_entrepot: MakeEntrepot) -> None:
+def test_collection_beside_a_running_server_removes_old_garbage_and_nothing_else(make_entrepot: MakeEntrepot) -> None:
     registry = make_entrepot(config=CONFIG)
     registry.start()
     content = random.Random(2).randbytes(300_000)
@@ -34,7 +34,7 @@ def test_collection_beside_a_running_server_removes_old_orphans_and_nothing_else
         push_image(connection, "crash/running", "one", image)
         location = start_upload(connection, "crash/running")
         assert connection.request("PATCH", location, content[:100_000]).status == 202
-        planted = plant_orphans(registry.data)
+        planted = plant_garbage(registry.data)
         collect(registry)
         assert files(registry.data) >= planted
         make_older(registry.data, GRACE_SECONDS * 2)
@@ -62,19 +62,24 @@ async def _collect_between_commit_and_record(data: Path) -> None:
         state = await upload.append(app, session, _body(content), None)
         stored = await app.store.commit(state, digest)
         make_older(data, GRACE_SECONDS * 2)
+        await store_identity.adopt(app.database, app.store)
         looks = 0
 
         class Database:
+            write = app.database.write
+
             async def read(self, function: Callable[..., Any], *args: object) -> Any:
                 nonlocal looks
-                looks += 1
-                if looks == 2:
-                    await upload._record(app, (Principal("local", "admin"), NOWHERE), repository, stored, state)
+                if function is blobs.known_locations:
+                    looks += 1
+                    if looks == 1:
+                        await upload._record(app, (Principal("local", "admin"), NOWHERE), repository, stored, state)
                 return await app.database.read(function, *args)
 
-        removed = await orphans.collect(Database(), app.store, system_clock() - GRACE_SECONDS * 1000)  # type: ignore[arg-type]
-        assert looks == 2
-        assert removed == 0
+        terms = garbage.Terms(system_clock(), GRACE_SECONDS * 1000, 0)
+        found = await garbage.collect(Database(), app.store, terms)  # type: ignore[arg-type]
+        assert looks == 1
+        assert (found.stored, found.listed) == (1, 0)
         assert await app.database.read(blobs.find, repository, digest) == stored
         await app.store.check(stored)
     assert_consistent(data)

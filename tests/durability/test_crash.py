@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from entrepot.storage import layout
 from tests.clients.images import digest_of
-from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, maintain_later, make_older, plant_orphans
+from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, maintain_later, make_older, plant_garbage
 from tests.durability.conftest import MakeEntrepot
 from tests.durability.consistency import assert_consistent, blob_locations, files, upload_ids
 from tests.durability.exchange import Connection, request
@@ -120,10 +120,10 @@ def test_pushes_killed_at_random_points_lose_nothing_acknowledged(make_entrepot:
         pusher.assert_moving_tag(registry)
     registry.stop()
 
-    planted = plant_orphans(registry.data)
+    planted = plant_garbage(registry.data)
     make_older(registry.data, GRACE_SECONDS * 2)
     collected = collect(registry)
-    assert "orphans" in collected
+    assert "garbage removed" in collected
     left = files(registry.data)
     assert not left & planted
     assert left >= set(blob_locations(registry.data).values())

@@ -50,13 +50,22 @@ def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Re
     repository.send(address, contents[0] + contents[1])
     printed = json.loads(set_up.command("collect", "--json"))
 
-    assert {row["removed"] for row in printed} == {
+    counts = {row["what"]: int(row["count"]) for row in printed}
+    assert set(counts) == {
         "expired uploads",
-        "orphans",
         "expired tokens and failures",
         "users without access",
         "changes",
+        "stored objects",
+        "garbage newly listed",
+        "garbage moved aside",
+        "garbage moved back",
+        "garbage removed",
     }
+    assert counts["stored objects"] >= 2
+    assert counts["garbage moved aside"] == counts["garbage removed"] == 0
+    dry = json.loads(set_up.command("collect", "--dry-run", "--json"))
+    assert {row["what"] for row in dry} < set(counts)
     for content in contents:
         assert repository.blob(digest_of(content)).content == content
     whole = contents[0] + contents[1] + contents[2]

@@ -153,7 +153,7 @@ async def _continue(app: App, session: Session, offset: int | None) -> _Recorder
 
 
 async def _discard_unrecorded(app: App, state: UploadState, recorded: UploadState) -> None:
-    """Remove those parts of a state that the recorded one has not: nobody would find them before the orphans are."""
+    """Remove those parts of a state that the recorded one has not: else they would stay until garbage is collected."""
     parts = tuple(part for part in state.parts if part not in recorded.parts)
     if parts:
         await app.store.discard(replace(state, parts=parts))

@@ -66,12 +66,17 @@ def operator_name() -> str:
         return f"uid-{uid}"
 
 
+def composed_record(act: Act) -> bytes:
+    """The record of what the operator does."""
+    operator = Principal(OPERATOR, operator_name(), credential=CONSOLE)
+    return record.compose(system_clock(), operator, NOWHERE, act)
+
+
 def change(
     settings: Settings, act: Act, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Call a domain's function in a transaction, with a record of it in the audit log: who runs this answers for it."""
-    operator = Principal(OPERATOR, operator_name(), credential=CONSOLE)
-    composed = record.compose(system_clock(), operator, NOWHERE, act)
+    composed = composed_record(act)
 
     def both(connection: Connection) -> T:
         result = function(connection, *args, **kwargs)

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "serve": ("serve", "serve", OPERATING),
     "worker": ("maintenance", "worker", OPERATING),
     "collect": ("maintenance", "collect", OPERATING),
+    "storage": ("storage", "app", OPERATING),
     "migrate": ("migrate", "migrate", OPERATING),
     "config": ("config", "app", OPERATING),
     "admin": ("admin", "app", OPERATING),

@@ -9,8 +9,11 @@ import typer
 from entrepot import settings as settings_module
 from entrepot import worker as maintenance
 from entrepot.app import open_app
+from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.tables import show
+from entrepot.database.open import database_url
+from entrepot.migrations import schema
 from entrepot.settings import Settings
 from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry.metrics import Metrics
@@ -31,16 +34,30 @@ def worker(
     asyncio.run(_until_stopped(settings))
 
 
-def collect(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
-    """Expire uploads and collect orphaned bytes now."""
-    settings = settings_module.load(config, overrides={"data": data})
+def collect(
+    data: Data = None,
+    config: ConfigFile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would become of garbage; change nothing.")
+    ] = False,
+    accept_many: Annotated[
+        bool, typer.Option("--accept-many", help="Move garbage aside even if it is a large share of what is stored.")
+    ] = False,
+    json: JSON = False,
+) -> None:
+    """Expire uploads and tokens, and collect garbage, now.
+
+    Garbage is listed by one run, moved aside by a later one, and removed by one days after that.
+    """
+    settings = direct.load(data, config)
+    schema.upgrade(database_url(settings.database, settings.data))
 
     async def run() -> dict[str, int]:
         async with open_app(settings, Metrics()) as app:
-            return await maintenance.run_once(app)
+            return await maintenance.run_once(app, dry_run=dry_run, accept_many=accept_many)
 
-    removed = asyncio.run(run())
-    show(("removed", "count"), [(kind, count) for kind, count in removed.items()], json=json)
+    counts = asyncio.run(run())
+    show(("what", "count"), list(counts.items()), json=json)
 
 
 async def _until_stopped(settings: Settings) -> None:

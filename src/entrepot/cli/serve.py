@@ -1,7 +1,10 @@
 """`entrepot serve`."""
 
+import logging
+import multiprocessing
 import os
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +14,16 @@ from entrepot import settings as settings_module
 from entrepot.cli import direct
 from entrepot.cli.options import ConfigFile, Data
 from entrepot.clock import system_clock
+from entrepot.database.database import Database
+from entrepot.errors import EntrepotError, Unavailable
 from entrepot.identity import passwords, users
+from entrepot.lifecycle import store_identity
+from entrepot.lifecycle.store_identity import DatabaseOlder, StoreForeign
 from entrepot.settings import Settings
+from entrepot.storage.open import open_store
 from entrepot.telemetry import logging as telemetry_logging
 
+log = logging.getLogger(__name__)
 PASSWORD_VARIABLE = "ENTREPOT_ADMIN_PASSWORD"  # noqa: S105 (a name, not a password)
 
 
@@ -45,10 +54,51 @@ def serve(
 
     check_address(settings.server.listen)
     telemetry_logging.configure(settings.log.level)
+    meet_store(settings)
     password = first_administrator(settings)
     _greet(settings, password)
     command = [sys.executable, "-m", "entrepot", "worker", "--data", str(settings.data)]
     run(settings, [*command, "--config", str(config)] if config is not None else command)
+
+
+def meet_store(settings: Settings) -> None:
+    """Compare what the store and the database say of each other. Raises StoreForeign.
+
+    In a process of its own: what an object store's client keeps in a process does not survive that it forks workers.
+    """
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_compare_and_tell, args=(settings, sending))
+    process.start()
+    sending.close()
+    try:
+        problem: str | None = receiving.recv()
+    except EOFError:
+        problem = "the storage could not be compared with the database: see the log"
+    process.join()
+    if problem is not None:
+        raise StoreForeign(problem)
+
+
+def _compare_and_tell(settings: Settings, sending: Connection) -> None:
+    try:
+        direct.work(settings, lambda database: _compare(settings, database))
+    except EntrepotError as error:
+        sending.send(error.message)
+    else:
+        sending.send(None)
+
+
+async def _compare(settings: Settings, database: Database) -> None:
+    store = open_store(settings.storage, settings.data, lambda blob: None)
+    try:
+        await store_identity.advance(database, store)
+    except DatabaseOlder as error:
+        log.error("%s", error.message)
+    except Unavailable as error:
+        log.warning("the storage cannot be compared with the database now: %s", error.message)
+    finally:
+        await store.close()
 
 
 def first_administrator(settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ PAGE = 100
 async def expire(database: Database, store: BlobStore, now_ms: int) -> int:
     """Remove expired uploads and their bytes; answers how many.
 
-    The row goes first, so that nobody makes a blob of bytes that are going; bytes left behind are orphans.
+    The row goes first, so that nobody makes a blob of bytes that are going; bytes left behind are garbage.
     """
     removed = 0
     while stale := await database.read(uploads.expired, now_ms, PAGE):

@@ -19,12 +19,13 @@ from entrepot.database.base import metadata
 from entrepot.database.errors import classify
 from entrepot.errors import Unavailable
 from entrepot.identity import tables as identity
+from entrepot.lifecycle import tables as lifecycle
 from entrepot.namespaces import tables as namespaces
 
 HEAD = "0001"
 """The newest revision; a test compares it with the tree. Known here so that starting need not load Alembic (0.2 s)."""
 ADVISORY_LOCK = 0x656E7472
-DOMAINS = (access, audit, content, database, identity, namespaces)
+DOMAINS = (access, audit, content, database, identity, lifecycle, namespaces)
 """Imported so that the metadata is complete."""
 
 

@@ -101,7 +101,7 @@ class Driver(Protocol):
         ...
 
     async def put(self, location: str, content: bytes) -> None:
-        """Make these bytes a durable object, whole or not at all. For what is no blob; the location is new."""
+        """Make these bytes, which are no blob, a durable object, whole or not at all, in the place of what is there."""
         ...
 
     async def discard(self, upload: UploadState) -> None:
@@ -124,8 +124,16 @@ class Driver(Protocol):
         """Remove the object. No error if it is not there."""
         ...
 
+    async def move(self, location: str, target: str) -> None:
+        """Give the object another location, durably. No error if it is not there any more."""
+        ...
+
     def objects(self) -> AsyncIterator[StoredObject]:
         """All blobs and unfinished uploads, in no order: for collection, never to answer a request."""
+        ...
+
+    def aside(self) -> AsyncIterator[StoredObject]:
+        """All objects in the folder for garbage, in no order."""
         ...
 
     async def ready(self) -> None:

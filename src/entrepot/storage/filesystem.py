@@ -98,6 +98,15 @@ class FilesystemDriver:
             for name, modified_at_ms in await self.run(_listing, self._path(folder)):
                 yield StoredObject(f"{folder}/{name}", modified_at_ms)
 
+    async def move(self, location: str, target: str) -> None:
+        await self.run(_move, self._path(location), self._path(target))
+
+    async def aside(self) -> AsyncIterator[StoredObject]:
+        folder = self._path(layout.GARBAGE)
+        if folder.is_dir():
+            for name, modified_at_ms in await self.run(_listing, folder):
+                yield StoredObject(f"{layout.GARBAGE}/{name}", modified_at_ms)
+
     async def ready(self) -> None:
         await self.run(_check_writable, self._path(layout.UPLOADS))
 
@@ -321,7 +330,8 @@ def _put(target: Path, content: bytes) -> None:
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         _sync_folder(target.parent.parent)
-    draft = target.with_name(f"{target.name}.draft")
+    # A name of its own: what a killed process has left is in nobody's way.
+    draft = target.with_name(f"{target.name}.{layout.new_part()}.draft")
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         _write_all(file, [content])
@@ -333,6 +343,16 @@ def _put(target: Path, content: bytes) -> None:
     finally:
         os.close(file)
     _sync_folder(target.parent)
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        return
+    _sync_folder(target.parent)
+    _sync_folder(source.parent)
 
 
 def _sync_folder(path: Path) -> None:

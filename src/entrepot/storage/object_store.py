@@ -111,14 +111,29 @@ class ObjectStoreDriver:
     async def delete(self, location: str) -> None:
         await self._delete([location])
 
+    async def move(self, location: str, target: str) -> None:
+        try:
+            await obstore.rename_async(self._store, location, target)
+        except FileNotFoundError:
+            return
+        except _FAILURES as error:
+            raise _unavailable() from error
+
     async def objects(self) -> AsyncIterator[StoredObject]:
         for prefix in (layout.BLOBS, layout.UPLOADS):
-            try:
-                async for page in obstore.list(self._store, prefix=f"{prefix}/"):
-                    for entry in page:
-                        yield StoredObject(entry["path"], int(entry["last_modified"].timestamp() * 1000))
-            except _FAILURES as error:
-                raise _unavailable() from error
+            async for entry in self._listing(prefix):
+                yield entry
+
+    def aside(self) -> AsyncIterator[StoredObject]:
+        return self._listing(layout.GARBAGE)
+
+    async def _listing(self, prefix: str) -> AsyncIterator[StoredObject]:
+        try:
+            async for page in obstore.list(self._store, prefix=f"{prefix}/"):
+                for entry in page:
+                    yield StoredObject(entry["path"], int(entry["last_modified"].timestamp() * 1000))
+        except _FAILURES as error:
+            raise _unavailable() from error
 
     async def ready(self) -> None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from entrepot.errors import ClientGone, EntrepotError, TooSlow
 from entrepot.oci.digest import Digest, Hasher, new_hasher
+from entrepot.storage import layout
 from entrepot.storage.driver import Access, Driver, Held, PartWriter, StoredObject, UploadState
 from entrepot.storage.errors import BlobDamaged, ContentMismatch
 from entrepot.storage.threads import roaming_threads
@@ -187,7 +188,7 @@ class BlobStore:
         return self._driver.read(blob.location, start, end)
 
     async def put(self, location: str, content: bytes) -> None:
-        """Keep what is no blob, and is never collected, at a location that is new. Durable when this returns."""
+        """Keep what is no blob, and is never collected, at a location. Durable when this returns."""
         await self._driver.put(location, content)
 
     async def get(self, location: str) -> bytes | None:
@@ -202,7 +203,23 @@ class BlobStore:
         await self._driver.delete(location)
 
     def objects(self) -> AsyncIterator[StoredObject]:
+        """All blobs and unfinished uploads, but for what was set aside."""
         return self._driver.objects()
+
+    async def set_aside(self, location: str) -> None:
+        """Move an object to where garbage is kept. No error if it is not there any more."""
+        await self._driver.move(location, layout.aside(location))
+
+    async def bring_back(self, location: str) -> None:
+        await self._driver.move(layout.aside(location), location)
+
+    async def remove_aside(self, location: str) -> None:
+        await self._driver.delete(layout.aside(location))
+
+    async def aside(self) -> AsyncIterator[StoredObject]:
+        """What was set aside, each under the location that it had."""
+        async for entry in self._driver.aside():
+            yield StoredObject(layout.before_aside(entry.location), entry.modified_at_ms)
 
     async def ready(self) -> None:
         await self._driver.ready()

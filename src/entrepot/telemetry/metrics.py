@@ -102,6 +102,11 @@ class Metrics:
         self.audit_chain_broken = Counter(
             "entrepot_audit_chain_broken", "Times that the audit log was found changed.", registry=self._registry
         )
+        self.garbage_stopped = Counter(
+            "entrepot_garbage_stopped",
+            "Runs that collect garbage and stopped: the store or the database may be the wrong one.",
+            registry=self._registry,
+        )
         self._requests_gathered: dict[tuple[str, str, int], int] = {}
         self._seconds_gathered: dict[str, tuple[list[int], list[float]]] = {}
         self._timer: asyncio.TimerHandle | None = None

@@ -16,7 +16,7 @@ from entrepot.audit.segments import DAY_MS, SegmentDamaged
 from entrepot.audit.tables import audit_records, audit_segments
 from entrepot.audit.verify import Report, verify, verify_files
 from entrepot.database.database import Database
-from entrepot.lifecycle import orphans
+from entrepot.lifecycle import garbage, store_identity
 from entrepot.settings import StorageSettings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore
@@ -299,11 +299,14 @@ async def test_segments_archived_by_many_at_once_are_stored_once(
     assert len(list((tmp_path / "storage" / "audit").iterdir())) == 3
 
 
-async def test_collection_of_orphans_leaves_segments(database: Database, store: BlobStore) -> None:
+async def test_collection_of_garbage_leaves_segments(database: Database, store: BlobStore) -> None:
     await fill(database, 10)
     await archive(database, store)
 
-    assert await orphans.collect(database, store, older_than_ms=2**62) == 0
+    await store_identity.adopt(database, store)
+    for number in range(3):
+        found = await garbage.collect(database, store, garbage.Terms(2**62 + number, 0, 0))
+        assert (found.listed, found.removed) == (0, 0)
     (row,) = await database.read(segments.listing)
     content = await segments.content(store, row)
     assert gzip.compress(content)

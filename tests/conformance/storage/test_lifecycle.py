@@ -5,12 +5,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from entrepot.content import blobs, uploads
+from entrepot.content.tables import uploads as uploads_table
 from entrepot.content.uploads import Session
+from entrepot.database import facts
 from entrepot.database.database import Database
 from entrepot.database.sqlite import SQLiteDatabase
-from entrepot.lifecycle import orphans, stale_uploads
+from entrepot.database.tables import facts as facts_table
+from entrepot.lifecycle import garbage, stale_uploads, store_identity
+from entrepot.lifecycle.garbage import TooMuchGarbage
+from entrepot.lifecycle.store_identity import DatabaseOlder, StoreForeign
 from entrepot.migrations import schema
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
@@ -56,27 +62,46 @@ async def finish(database: Database, store: BlobStore, upload: UploadState, cont
     return blob
 
 
-async def test_bytes_without_a_row_are_orphans(opened: Opened, database: Database) -> None:
+async def collected(database: Database, store: BlobStore, now_ms: int = FAR_FUTURE_MS) -> int:
+    """How many objects the third run removes: the first lists them, the second moves them aside."""
+    await store_identity.adopt(database, store)
+    before = [entry.location async for entry in store.objects()]
+    runs = [
+        await garbage.collect(database, store, garbage.Terms(now_ms + number, 0, 0), accept_many=True)
+        for number in range(3)
+    ]
+    listed = runs[0].listed
+    assert [(run.listed, run.moved_aside, run.removed) for run in runs] == [
+        (listed, 0, 0),
+        (0, listed, 0),
+        (0, 0, listed),
+    ]
+    assert len([entry async for entry in store.objects()]) == len(before) - listed
+    assert [entry async for entry in store.aside()] == []
+    return listed
+
+
+async def test_bytes_without_a_row_are_garbage(opened: Opened, database: Database) -> None:
     blob = await stored(opened.store, b"blob that was never recorded")
     upload = await opened.store.receive(new_upload(), body(b"one"), "sha256", Record())
     await opened.store.receive(upload, body(b"two"), "sha256", Record())
 
-    assert await orphans.collect(database, opened.store, FAR_FUTURE_MS) >= 2
+    assert await collected(database, opened.store) >= 2
     assert [entry async for entry in opened.store.objects()] == []
     assert await opened.driver.size(blob.location) is None
-    assert await orphans.collect(database, opened.store, FAR_FUTURE_MS) == 0
+    assert await collected(database, opened.store) == 0
 
 
 async def test_young_bytes_without_a_row_are_left_alone(opened: Opened, database: Database) -> None:
     """A process may be about to record them."""
     blob = await stored(opened.store, b"content")
 
-    assert await orphans.collect(database, opened.store, LONG_AGO_MS) == 0
+    assert await collected(database, opened.store, LONG_AGO_MS) == 0
     assert await content_of(opened.store, blob) == b"content"
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-async def test_recorded_blobs_and_unfinished_uploads_are_no_orphans(
+async def test_recorded_blobs_and_unfinished_uploads_are_no_garbage(
     opened: Opened, database: Database, parts: int
 ) -> None:
     upload = await begin(database, opened.store, b"content")
@@ -86,14 +111,14 @@ async def test_recorded_blobs_and_unfinished_uploads_are_no_orphans(
         await database.write(uploads.move, session, upload, after, NOBODY, FAR_FUTURE_MS)
         upload = after
 
-    assert await orphans.collect(database, opened.store, FAR_FUTURE_MS) == 0
+    assert await collected(database, opened.store) == 0
     content = b"content" if parts == 1 else b"content and more"
     blob = await finish(database, opened.store, upload, content)
-    assert await orphans.collect(database, opened.store, FAR_FUTURE_MS) == 0
+    assert await collected(database, opened.store) == 0
     assert await content_of(opened.store, blob) == content
 
 
-async def test_what_a_request_that_lost_has_left_is_an_orphan_once_the_upload_is_over(
+async def test_what_a_request_that_lost_has_left_is_garbage_once_the_upload_is_over(
     opened: Opened, database: Database
 ) -> None:
     before = await begin(database, opened.store, b"start ")
@@ -103,9 +128,60 @@ async def test_what_a_request_that_lost_has_left_is_an_orphan_once_the_upload_is
     await database.write(uploads.move, session, before, after, NOBODY, FAR_FUTURE_MS)
     blob = await finish(database, opened.another_worker(), after, b"start kept")
 
-    assert await orphans.collect(database, opened.store, FAR_FUTURE_MS) == 1
+    assert await collected(database, opened.store) == 1
     assert [entry.location async for entry in opened.store.objects()] == [blob.location]
     assert await content_of(opened.store, blob) == b"start kept"
+
+
+async def test_garbage_that_is_named_again_is_moved_back(opened: Opened, database: Database) -> None:
+    """The database was the wrong one for a while, or an older one."""
+    upload = await begin(database, opened.store, b"content")
+    blob = await opened.store.commit(upload, Digest.of(b"content"))
+    await store_identity.adopt(database, opened.store)
+    assert await database.write(lambda c: c.execute(delete(uploads_table)).rowcount) == 1
+    terms = [garbage.Terms(FAR_FUTURE_MS + number, 0, 10**9) for number in range(4)]
+    for number in range(3):
+        assert (await garbage.collect(database, opened.store, terms[number], accept_many=True)).removed == 0
+    assert await opened.driver.size(blob.location or "") is None
+
+    assert await database.write(blobs.record, REPOSITORY, blob, 1)
+    assert (await garbage.collect(database, opened.store, terms[3])).moved_back == 1
+    assert await content_of(opened.store, blob) == b"content"
+
+
+async def test_run_that_would_take_much_away_stops_and_asks(opened: Opened, database: Database) -> None:
+    await store_identity.adopt(database, opened.store)
+    for number in range(garbage.MANY + 1):
+        await stored(opened.store, b"%d" % number * 200)
+    terms = [garbage.Terms(FAR_FUTURE_MS + number, 0, 0) for number in range(2)]
+    dry = await garbage.collect(database, opened.store, terms[0], dry_run=True)
+    assert (dry.stored, dry.listed) == (garbage.MANY + 1, garbage.MANY + 1)
+    await garbage.collect(database, opened.store, terms[0])
+    with pytest.raises(TooMuchGarbage):
+        await garbage.collect(database, opened.store, terms[1])
+    assert len([entry async for entry in opened.store.objects()]) == garbage.MANY + 1
+
+
+async def test_store_and_database_that_do_not_belong_together_are_told_apart(
+    opened: Opened, database: Database
+) -> None:
+    first = await store_identity.check(database, opened.store)
+    assert await store_identity.check(database, opened.store) == first
+    before = first.generation
+    await store_identity.advance(database, opened.store)
+    # An older backup of the database, then another registry's, then an empty one.
+    await database.write(facts.put, "store.generation", str(before))
+    with pytest.raises(DatabaseOlder):
+        await garbage.collect(database, opened.store, garbage.Terms(FAR_FUTURE_MS, 0, 0))
+    await database.write(facts.put, "store.id", "another")
+    with pytest.raises(StoreForeign):
+        await garbage.collect(database, opened.store, garbage.Terms(FAR_FUTURE_MS, 0, 0))
+    await database.write(lambda c: c.execute(delete(facts_table)).rowcount)
+    with pytest.raises(StoreForeign):
+        await store_identity.check(database, opened.store)
+    adopted = await store_identity.adopt(database, opened.store)
+    assert adopted.id == first.id
+    assert await store_identity.check(database, opened.store) == adopted
 
 
 async def test_expired_upload_goes_with_its_bytes(opened: Opened, database: Database) -> None:

@@ -103,6 +103,20 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "facts",
+        sa.Column("name", ascii_text(64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_facts"),
+    )
+    op.create_table(
+        "garbage",
+        sa.Column("location", ascii_text(400), nullable=False),
+        sa.Column("found_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("moved_at_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("location", name="pk_garbage"),
+    )
+    op.create_index("ix_garbage_moved_at_ms", "garbage", ["moved_at_ms"], unique=False)
+    op.create_table(
         "groups",
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("provider", ascii_text(64), nullable=False),
