@@ -93,6 +93,8 @@ class StorageSettings(_Section):
 class RegistrySettings(_Section):
     """What the registry accepts."""
 
+    blob_bytes_max: int = Field(default=64 * 1024**3, ge=1024)
+    """The largest blob that is taken, in bytes."""
     allow_sparse_manifests: bool = False
     """Accept manifests whose blobs or children are not in the repository."""
     upload_expiry_seconds: int = Field(default=7 * 24 * 3600, ge=60)

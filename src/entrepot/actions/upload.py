@@ -10,7 +10,7 @@ from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import Act
 from entrepot.content import blobs, uploads
-from entrepot.content.errors import UploadChanged
+from entrepot.content.errors import UploadChanged, too_large
 from entrepot.content.uploads import Session
 from entrepot.errors import BadRange, ClientGone, EntrepotError, Invalid, StorageFull, TooSlow, Unavailable
 from entrepot.oci.digest import Digest
@@ -49,7 +49,7 @@ async def append(app: App, session: Session, body: Body, offset: int | None) -> 
     """
     recorder = await _continue(app, session, offset)
     before = recorder.state
-    after = await app.store.receive(before, body, session.algorithm, recorder.checkpoint)
+    after = await app.store.receive(before, _within_limit(app, before, body), session.algorithm, recorder.checkpoint)
     try:
         await recorder.checkpoint(after)
     except EntrepotError:
@@ -88,7 +88,7 @@ async def finish(
     recorder = await _continue(app, session, offset)
     before = after = recorder.state
     if body is not None:
-        after = await app.store.receive(before, body, digest.algorithm, recorder.checkpoint)
+        after = await app.store.receive(before, _within_limit(app, before, body), digest.algorithm, recorder.checkpoint)
     elif (
         recorder.recorded is None and (known := await app.database.look_up(blobs.find, repository, digest)) is not None
     ):
@@ -150,6 +150,17 @@ async def _continue(app: App, session: Session, offset: int | None) -> _Recorder
             f"the next byte of this upload is {state.offset}, not {offset}: go on from there", {"offset": state.offset}
         )
     return recorder
+
+
+async def _within_limit(app: App, state: UploadState, body: Body) -> AsyncIterator[bytes]:
+    """The body, as far as the blob may grow. Raises BlobTooLarge."""
+    left = app.settings.registry.blob_bytes_max - state.offset
+    async for piece in body:
+        left -= len(piece)
+        if left < 0:
+            raise too_large(app.settings.registry.blob_bytes_max)
+        yield piece
+        del piece
 
 
 async def _discard_unrecorded(app: App, state: UploadState, recorded: UploadState) -> None:

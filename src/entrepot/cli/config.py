@@ -1,6 +1,8 @@
 """`entrepot config …`."""
 
 import json as json_module
+import ssl
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -8,19 +10,59 @@ import typer
 from entrepot import settings as settings_module
 from entrepot.cli.options import ConfigFile, Data
 from entrepot.database.open import database_url
-from entrepot.settings import Settings
+from entrepot.errors import EntrepotError, Invalid
+from entrepot.settings import Settings, SettingsInvalid
+from entrepot.storage.open import check_storage
 
 app = typer.Typer(help="Settings.", no_args_is_help=True)
-SECRET_WORDS = ("secret", "password", "key", "token")
 HIDDEN = "********"
+HARMLESS_OPTIONS = frozenset({"endpoint", "region", "bucket", "allow_http", "virtual_hosted_style_request"})
+"""Options of an object store that are shown. Any other one may be a secret, under whatever name."""
 
 
 @app.command()
 def check(data: Data = None, config: ConfigFile = None) -> None:
     """Say whether the settings are valid; all that is wrong at once."""
     settings = settings_module.load(config, overrides={"data": data})
-    database_url(settings.database, settings.data)
+    problems = [problem for check_one in CHECKS if (problem := _problem(check_one, settings))]
+    if problems:
+        raise SettingsInvalid("the settings are not valid:\n" + "\n".join(f"  {problem}" for problem in problems))
     typer.echo("the settings are valid")
+
+
+def _problem(check_one: Callable[[Settings], object], settings: Settings) -> str | None:
+    try:
+        check_one(settings)
+    except EntrepotError as error:
+        return error.message
+    return None
+
+
+def _check_database(settings: Settings) -> None:
+    database_url(settings.database, settings.data)
+
+
+def _check_listen(settings: Settings) -> None:
+    # Imported here because it takes a while, and the other commands do without the web server.
+    from entrepot.server import listen_address
+
+    listen_address(settings.server.listen)
+
+
+def _check_certificate(settings: Settings) -> None:
+    certificate, key = settings.server.tls_cert, settings.server.tls_key
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            f"server.tls_cert and server.tls_key: {certificate} and {key} are no certificate and its key ({error})"
+        ) from None
+
+
+CHECKS = (_check_database, check_storage, _check_listen, _check_certificate)
+"""What is wrong with the settings beyond their form; nothing is connected to."""
 
 
 @app.command()
@@ -29,12 +71,11 @@ def show(data: Data = None, config: ConfigFile = None) -> None:
     settings = settings_module.load(config, overrides={"data": data})
     database_url(settings.database, settings.data)
     tree = settings.model_dump(mode="json")
-    tree["database"]["url"] = _without_password(tree["database"]["url"])
     tree["storage"]["options"] = {
-        key: HIDDEN if any(word in key.lower() for word in SECRET_WORDS) else value
+        key: value if key.lower().removeprefix("aws_") in HARMLESS_OPTIONS else HIDDEN
         for key, value in tree["storage"]["options"].items()
     }
-    typer.echo(json_module.dumps(tree, indent=2))
+    typer.echo(json_module.dumps(without_secrets(tree), indent=2))
 
 
 @app.command()
@@ -64,7 +105,20 @@ def _default(value: Any) -> str:
     return f"`{text}`" if text else ""
 
 
-def _without_password(url: str) -> str:
-    from sqlalchemy import make_url
+def without_secrets(value: Any) -> Any:
+    """The value, with every URL in it without its password and its query, where others have passwords, too."""
+    if isinstance(value, dict):
+        return {key: without_secrets(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(one) for one in value]
+    return _without_password(value) if isinstance(value, str) and "://" in value else value
 
-    return make_url(url).render_as_string(hide_password=True) if url else url
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    rest, query, _ = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if at:
+        user = user.partition(":")[0] + ":***" if ":" in user else user
+    return f"{scheme}://{user}{at}{host}{slash}{path}{'?***' if query else ''}"

@@ -1,6 +1,7 @@
 """Joins the commands, each loaded when it is called; errors become one line and an exit status."""
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -93,6 +94,8 @@ def root(
 
 
 def main() -> None:
+    # What any command makes is its owner's alone, whatever the shell says.
+    os.umask(0o077)
     try:
         app()
     except EntrepotError as error:

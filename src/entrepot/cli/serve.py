@@ -3,10 +3,12 @@
 import logging
 import multiprocessing
 import os
+import stat
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -54,11 +56,46 @@ def serve(
 
     check_address(settings.server.listen)
     telemetry_logging.configure(settings.log.level)
+    make_private(settings)
     meet_store(settings)
     password = first_administrator(settings)
     _greet(settings, password)
     command = [sys.executable, "-m", "entrepot", "worker", "--data", str(settings.data)]
     run(settings, [*command, "--config", str(config)] if config is not None else command)
+
+
+def make_private(settings: Settings) -> None:
+    """Let nobody else on this machine read what is kept here: passwords' hashes, private images, keys.
+
+    What this process may not change, since it does not own it, it only tells of.
+    """
+    for directory in {settings.data, *local_directories(settings)}:
+        try:
+            closed = close_to_others(directory)
+        except OSError as error:
+            log.warning("other users of this machine can read %s, and that cannot be changed: %s", directory, error)
+            continue
+        if closed:
+            log.warning("other users of this machine could read %s: closed to them", directory)
+
+
+def local_directories(settings: Settings) -> list[Path]:
+    """Where blobs are, if that is on this machine."""
+    return [Path(urlsplit(settings.storage.url).path)] if settings.storage.url.startswith("file:") else []
+
+
+def close_to_others(directory: Path) -> bool:
+    """Make the directory if need be, its owner's alone; whether others could look into it before.
+
+    A group may keep a directory that somebody else owns, as platforms do that run programs under numbers of their own.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    own = status.st_uid == os.getuid()
+    open_bits = status.st_mode & (0o077 if own else 0o007)
+    if open_bits:
+        directory.chmod(stat.S_IMODE(status.st_mode) & ~open_bits)
+    return bool(open_bits)
 
 
 def meet_store(settings: Settings) -> None:
@@ -102,14 +139,20 @@ async def _compare(settings: Settings, database: Database) -> None:
 
 
 def first_administrator(settings: Settings) -> str | None:
-    """Make the administrator if there is none; answers the generated password, if one was generated."""
+    """Make the administrator if there is none; returns the password if this process generated it.
+
+    Raises PasswordTooWeak for one that was given and breaks the rules.
+    """
     given = os.environ.get(PASSWORD_VARIABLE)
     if direct.write(settings, users.has_administrator):
         return None
+    if given:
+        passwords.check_rules(users.ADMINISTRATOR, given, settings.login.password_characters_min)
     password = given or passwords.generate()
     password_hash = passwords.hash_password(password)
-    direct.write(settings, users.add_administrator, users.ADMINISTRATOR, password_hash, system_clock())
-    return None if given else password
+    made = direct.write(settings, users.add_administrator, users.ADMINISTRATOR, password_hash, system_clock())
+    # Of several replicas that start at once one makes it: the passwords of the others are nobody's.
+    return password if made and not given else None
 
 
 def _greet(settings: Settings, password: str | None) -> None:

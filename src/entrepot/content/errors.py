@@ -1,6 +1,6 @@
 """What can be wrong with content that is asked for or pushed."""
 
-from entrepot.errors import Conflict, Invalid, NotFound, RateLimited
+from entrepot.errors import Conflict, Invalid, NotFound, RateLimited, TooLarge
 from entrepot.oci.errors import ManifestInvalid
 
 
@@ -34,6 +34,18 @@ class BlobInUse(Conflict):
 
 class UploadChanged(Conflict):
     """Another request moved the upload on at the same time."""
+
+
+class BlobTooLarge(TooLarge):
+    pass
+
+
+def too_large(bytes_max: int) -> BlobTooLarge:
+    return BlobTooLarge(
+        f"a blob has {bytes_max} bytes at most here: make the layer smaller, or ask the registry's operator to raise "
+        "registry.blob_bytes_max",
+        {"bytes_max": bytes_max},
+    )
 
 
 class TooManyUploads(RateLimited):

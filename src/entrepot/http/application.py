@@ -16,7 +16,7 @@ from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavaila
 from entrepot.http import authorize, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
-from entrepot.http.messages import Headers, Request, Response, Scope, Send, send_response
+from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
 from entrepot.http.reception import Receive
 from entrepot.http.routing import Route
 from entrepot.http.v2.routes import UPLOAD_PATH
@@ -70,7 +70,7 @@ class Application:
             await self._exchange_api(request, receive, send, started)
             return
         route, response = await _answer(request)
-        response.headers.append((b"x-request-id", request.id.encode()))
+        response.headers += [(b"x-request-id", request.id.encode()), *harmless(response.headers)]
         status, sent = response.status, 0
         if request.body_is_left and scope.get("http_version") != "2":
             # What is left stands between this request and the next one, which might then never be read.

@@ -1,14 +1,17 @@
 """A request and a response, as thin as they can be over ASGI: a pull makes tens of thousands of them a second."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
 from entrepot.app import App
+from entrepot.content.errors import too_large
 from entrepot.errors import Invalid, TooLarge
 from entrepot.http import reception
 from entrepot.http.origin import client_address, is_trusted
@@ -16,11 +19,15 @@ from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Origin, Principal
 
+log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 QUERY_FIELDS_MAX = 64
+_POLICY = b"content-security-policy"
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NOTHING_RUNS = (_POLICY, b"default-src 'none'; frame-ancestors 'none'; sandbox")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
@@ -67,6 +74,8 @@ class Request:
             peer: Any = self.scope.get("client")
             trusted = self.app.settings.server.trusted_proxies
             forwarded_for = self._all(b"x-forwarded-for") if trusted else None
+            if not trusted and self.header(b"x-forwarded-for") is not None:
+                _warn_of_proxy()
             address = client_address(peer[0] if peer else "", forwarded_for, trusted)
             self._origin = Origin(address, self.header(b"user-agent") or "", self.id, self._client_id())
         return self._origin
@@ -157,8 +166,11 @@ class Request:
     def pieces(self, expected: int | None = None) -> AsyncIterator[bytes]:
         """A blob's bytes as they arrive; `expected` many, when that was announced by other means.
 
-        See `reception.pieces`.
+        See `reception.pieces`. Raises BlobTooLarge.
         """
+        bytes_max = self.app.settings.registry.blob_bytes_max
+        if self.content_length is not None and self.content_length > bytes_max:
+            raise too_large(bytes_max)
         return self._pieces(expected, self.app.store.bytes_ahead)
 
     def _pieces(self, expected: int | None, ahead: reception.Ahead) -> AsyncIterator[bytes]:
@@ -201,6 +213,23 @@ def json_response(status: int, content: object, headers: Headers | None = None) 
         [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(headers or [])],
         body,
     )
+
+
+@cache
+def _warn_of_proxy() -> None:
+    """Once in each process."""
+    log.warning(
+        "a request came with X-Forwarded-For, and server.trusted_proxies is empty: if there is a proxy in front, name "
+        "its address there; until then all clients behind it share one address, and one delay after wrong passwords"
+    )
+
+
+def harmless(headers: Headers) -> Headers:
+    """What keeps a browser from taking what is stored here for a page: on every response, but that pages have their own
+    policy."""
+    if any(name == _POLICY for name, _ in headers):
+        return [_NOSNIFF]
+    return [_NOSNIFF, _NOTHING_RUNS]
 
 
 async def send_response(response: Response, send: Send, *, head: bool) -> int:

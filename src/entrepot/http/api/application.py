@@ -32,7 +32,7 @@ from entrepot.http.api import (
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Request, Send
+from entrepot.http.messages import Request, Send, harmless
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 
@@ -127,7 +127,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             request, headers = self._request, list(message.get("headers", ()))
-            headers += [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store")]
+            headers += [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store"), *harmless(headers)]
             if request.body_is_left and request.scope.get("http_version") != "2":
                 # As for the other faces: the next request must not be looked for in what is left of this one.
                 headers.append((b"connection", b"close"))

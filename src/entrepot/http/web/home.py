@@ -27,7 +27,6 @@ button, .button { display: block; width: 100%; box-sizing: border-box; margin: .
 _HEADERS: Headers = [
     (b"content-type", b"text/html; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
 
