@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 NOT_DOCUMENTS = {
     "nothing": b"",
+    "millions-of-values": b'{"schemaVersion":2,"layers":[' + b"{}," * 1_000_000 + b"{}]}",
     "space": b" \r\n\t",
     "word": b"manifest",
     "html": b"<html></html>",

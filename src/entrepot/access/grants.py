@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, select
 
-from entrepot.access import conditions
 from entrepot.access.errors import GrantInvalid, GrantUnknown
 from entrepot.access.places import Place
 from entrepot.access.roles import TOPIC
@@ -15,6 +14,10 @@ from entrepot.access.tables import grants
 from entrepot.database.changes import announce
 
 USER, GROUP, SIGNED_IN, EVERYONE = "user", "group", "signed-in", "everyone"
+FOR_ANYBODY_MAX = 100
+"""Grants for everyone or all who are signed in, below one top namespace: they are looked at in everybody's requests."""
+CONDITIONS_MAX = 20
+"""Grants with a condition for one user, group, or anybody, below one top namespace."""
 SUBJECT_KINDS = (USER, GROUP, SIGNED_IN, EVERYONE)
 
 
@@ -55,16 +58,18 @@ def add(
     created_by: str,
     now_ms: int,
 ) -> tuple[Grant, bool]:
-    """Make the grant; answers it, and whether it is new. Of the same terms there is one. Raises GrantInvalid."""
+    """Make the grant; answers it, and whether it is new. Of the same terms there is one. Raises GrantInvalid.
+
+    The condition has been checked: nothing is evaluated in a transaction.
+    """
     if subject.kind not in SUBJECT_KINDS or (subject.kind in {USER, GROUP}) != (subject.id is not None):
         raise GrantInvalid(f"a grant is for one of {', '.join(SUBJECT_KINDS)}")
-    if condition is not None:
-        conditions.check(condition)
     terms = [role, subject.kind, subject.id, place.kind, place.path, condition, expires_at_ms]
     terms_hash = hashlib.sha256(json.dumps(terms).encode()).hexdigest()
     known = connection.execute(_BY_TERMS, {"terms_hash": terms_hash}).mappings().one_or_none()
     if known is not None:
         return _grant(known), False
+    _require_room(connection, subject, place, conditional=condition is not None)
     values = {
         "role": role,
         "subject_kind": subject.kind,
@@ -81,6 +86,36 @@ def add(
     grant_id = connection.execute(insert(grants).returning(grants.c.id), values).scalar_one()
     announce(connection, TOPIC)
     return Grant(grant_id, role, subject, place, condition, expires_at_ms, created_by, now_ms), True
+
+
+def _require_room(connection: Connection, subject: Subject, place: Place, *, conditional: bool) -> None:
+    """Whoever owns a namespace decides about it, and does not fill everybody's requests with grants.
+
+    Grants for the registry, or for patterns across it, are made by those who answer for all of it. Raises GrantInvalid.
+    """
+    namespace = (place.anchor or "").partition("/")[0]
+    if not namespace:
+        return
+    within = (grants.c.scope == namespace) | ((grants.c.scope > f"{namespace}/") & (grants.c.scope < f"{namespace}0"))
+    anybody = subject.kind in {EVERYONE, SIGNED_IN}
+    who: ColumnElement[bool]
+    if anybody:
+        who = grants.c.subject_kind.in_((EVERYONE, SIGNED_IN))
+    else:
+        who = (grants.c.group_id if subject.kind == GROUP else grants.c.user_id) == subject.id
+    counted = select(func.count()).select_from(grants).where(within, who)
+    if anybody and connection.execute(counted).scalar_one() >= FOR_ANYBODY_MAX:
+        raise GrantInvalid(
+            f"in the namespace {namespace} {FOR_ANYBODY_MAX} grants are for everyone or all who are signed in, which "
+            "is the most: grant for a larger place, or to a group"
+        )
+    if conditional:
+        conditional_ones = counted.where(grants.c.condition.is_not(None))
+        if connection.execute(conditional_ones).scalar_one() >= CONDITIONS_MAX:
+            raise GrantInvalid(
+                f"in the namespace {namespace} {CONDITIONS_MAX} grants for the same have conditions, which is the "
+                "most: grant for a larger place, or join conditions with ||"
+            )
 
 
 def require(connection: Connection, grant_id: int) -> Grant:

@@ -6,6 +6,7 @@ the settings; the first that knows the name decides.
 """
 
 import hashlib
+import hmac
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -282,9 +283,7 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
     local = await app.database.read(users.find, users.LOCAL, name)
     counted = lockout.keys(name, origin.address, administrator=local is not None and local.administrator)
     policy = Policy(app.settings.login.failures_free, app.settings.login.delay_seconds_max)
-    wait = await app.database.read(lockout.wait_seconds, counted, policy, app.clock())
-    if wait:
-        raise LoginDelayed(f"too many wrong passwords: try again in {wait} seconds", wait)
+    reserved = await _reserve(app, counted, policy, name, password)
     try:
         # For a name that is not here it takes as long, so that time does not tell who is.
         right = await app.passwords.verify(local.password_hash if local else None, password)
@@ -292,12 +291,28 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
             user, trusted_ms = await _own_user(app, local, password, right=right), 10**12
         else:
             user, trusted_ms = await _directory_user(app, name, password), EXTERNAL_TRUSTED_MS
-    except CredentialsInvalid:
-        await _note(app, lockout.failed, counted, app.clock())
+    except ProviderUnavailable:
+        await _note(app, lockout.give_back, counted, reserved=reserved)
         raise
-    await _note(app, lockout.succeeded, name, origin.address)
+    await _note(app, lockout.succeeded, counted, app.clock(), reserved=reserved)
     _require_usable(app, user)
     return user, trusted_ms
+
+
+async def _reserve(app: App, counted: dict[str, int], policy: Policy, name: str, password: str) -> bool:
+    """Count the try before it is checked; whether it was counted. Raises LoginDelayed."""
+    wait = await app.database.read(lockout.wait_seconds, counted, policy, app.clock())
+    reserved = False
+    if not wait:
+        text = f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")
+        attempt = hmac.digest(app.keys.upload, b"login attempt " + text, "sha256")[:16]
+        try:
+            wait, reserved = await app.database.write_soon(lockout.reserve, counted, policy, app.clock(), attempt)
+        except Unavailable as error:
+            log.warning("a login cannot be counted: %s", error.message)
+    if wait:
+        raise LoginDelayed(f"too many wrong passwords: try again in {wait} seconds", wait)
+    return reserved
 
 
 async def _own_user(app: App, user: User, password: str, *, right: bool) -> User:

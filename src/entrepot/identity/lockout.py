@@ -1,7 +1,10 @@
 """Wrong passwords, counted for each user from each address, for each address, and for each user.
 
-After some, each further try has to wait, twice as long every time. A try that comes too early is refused unchecked and
-not counted. What others do elsewhere never keeps an administrator out: for administrators, the last count is left out.
+After some, each further try has to wait, twice as long every time. A try is counted before it is checked, so that many
+at once are as many as one after another, and given back when it was right. One that comes too early is refused
+unchecked and not counted; the same wrong password again, as clients send it, is one try. What others do never keeps
+somebody out who signed in from there lately, of whom only the own failures from there are looked at; nor, wherever they
+are, an administrator, for whom the last count is left out.
 """
 
 from dataclasses import dataclass
@@ -15,6 +18,10 @@ from entrepot.identity.tables import login_failures
 ADDRESS_FACTOR = 10
 """How many more failures an address has free than a user: many people may share one."""
 FORGOTTEN_AFTER_MS = 24 * 3600 * 1000
+RIGHT_KEPT_MS = 30 * FORGOTTEN_AFTER_MS
+"""How long it is known that somebody signed in from somewhere."""
+SAME_TRY_MS = 10_000
+"""How soon the same wrong password is the same try: clients ask twice, or for each layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +45,42 @@ def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
 def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int) -> int:
     """How long the next try has to wait; 0 when it need not."""
     columns = (login_failures.c.key, login_failures.c["count"], login_failures.c.last_at_ms)
-    rows = connection.execute(select(*columns).where(login_failures.c.key.in_(list(counted))))
+    here = next(iter(counted))
+    wanted = [*counted, _right(here)]
+    rows = {row.key: row for row in connection.execute(select(*columns).where(login_failures.c.key.in_(wanted)))}
+    right = rows.pop(_right(here), None)
+    if right is not None and right.last_at_ms > now_ms - RIGHT_KEPT_MS:
+        rows = {here: rows[here]} if here in rows else {}
     waits = [0]
-    for key, failures, last_at_ms in rows:
+    for key, failures, last_at_ms in rows.values():
         over = failures - policy.failures_free * counted[key]
         if over >= 0 and last_at_ms > now_ms - FORGOTTEN_AFTER_MS:
             delay_ms = min(policy.delay_seconds_max, 2 ** min(over, 30)) * 1000
             waits.append(-(-(last_at_ms + delay_ms - now_ms) // 1000))
     return max(waits)
+
+
+def reserve(
+    connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, attempt: bytes
+) -> tuple[int, bool]:
+    """How long the try has to wait; if it need not, it is counted as a failure, unless it is the one before again.
+
+    Returns the seconds, and whether it was counted. `attempt` stands for name and password (a keyed hash).
+    """
+    for key in sorted(counted):
+        # Always in this order: of tries at the same time each waits for the one before, whatever the database.
+        dialect.execute(connection, _INSERT, {"key": key, "count": 0, "last_at_ms": 0}).first()
+        connection.execute(select(login_failures.c.key).where(login_failures.c.key == key).with_for_update())
+    wait = wait_seconds(connection, counted, policy, now_ms)
+    if wait:
+        return wait, False
+    here = login_failures.c.key == next(iter(counted))
+    again = (login_failures.c.attempt == attempt) & (login_failures.c.last_at_ms > now_ms - SAME_TRY_MS)
+    if connection.execute(select(login_failures.c.key).where(here, again)).first() is not None:
+        return 0, False
+    failed(connection, counted, now_ms)
+    connection.execute(update(login_failures).where(here).values(attempt=attempt))
+    return 0, True
 
 
 def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None:
@@ -59,10 +94,21 @@ def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None
             )
 
 
-def succeeded(connection: Connection, name: str, address: str) -> None:
-    """Forget this user's failures from here; the address's own count stays."""
-    key = f"from:{_network(address)} {_one_spelling(name)}"
-    connection.execute(delete(login_failures).where(login_failures.c.key == key))
+def give_back(connection: Connection, counted: dict[str, int], *, reserved: bool) -> None:
+    """A try that was neither right nor wrong: nobody could say."""
+    if reserved:
+        some = login_failures.c.key.in_(list(counted)) & (login_failures.c["count"] > 0)
+        connection.execute(update(login_failures).where(some).values(count=login_failures.c["count"] - 1, attempt=None))
+
+
+def succeeded(connection: Connection, counted: dict[str, int], now_ms: int, *, reserved: bool) -> None:
+    """Forget this user's failures from here, and that they were right here; give back what was reserved elsewhere."""
+    here = next(iter(counted))
+    give_back(connection, counted, reserved=reserved)
+    connection.execute(delete(login_failures).where(login_failures.c.key == here))
+    right = {"key": _right(here), "count": 0, "last_at_ms": now_ms}
+    if dialect.execute(connection, _INSERT, right).first() is None:
+        connection.execute(update(login_failures).where(login_failures.c.key == _right(here)).values(last_at_ms=now_ms))
 
 
 def forget(connection: Connection, name: str) -> None:
@@ -73,8 +119,15 @@ def forget(connection: Connection, name: str) -> None:
 
 
 def expire(connection: Connection, now_ms: int) -> int:
-    old = login_failures.c.last_at_ms < now_ms - FORGOTTEN_AFTER_MS
+    key, last = login_failures.c.key, login_failures.c.last_at_ms
+    right = key.startswith("right:")
+    old = (last < now_ms - RIGHT_KEPT_MS) | (~right & (last < now_ms - FORGOTTEN_AFTER_MS))
     return connection.execute(delete(login_failures).where(old)).rowcount
+
+
+def _right(here: str) -> str:
+    """The key of having been right, beside that of having failed from there."""
+    return "right:" + here.removeprefix("from:")
 
 
 def _one_spelling(name: str) -> str:

@@ -128,6 +128,8 @@ login_failures = Table(
     Column("key", ascii_text(400), primary_key=True),
     Column("count", Id, nullable=False),
     Column("last_at_ms", TimestampMs, nullable=False),
+    # Stands for the name and the password of the last try, by a key that is not in the database.
+    Column("attempt", LargeBinary),
     Index(None, "last_at_ms"),
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from entrepot.access import grants, rights, roles, visible
 from entrepot.access.conditions import Context
-from entrepot.access.errors import ConditionInvalid, GrantInvalid, GrantUnknown, RoleInUse, RoleInvalid, RoleUnknown
+from entrepot.access.errors import GrantInvalid, GrantUnknown, RoleInUse, RoleInvalid, RoleUnknown
 from entrepot.access.grants import EVERYONE, GROUP, SIGNED_IN, USER, Subject
 from entrepot.access.permissions import PLACED, Permission
 from entrepot.access.places import NAMESPACE, PATTERN, REGISTRY, REPOSITORY, Place
@@ -231,9 +231,25 @@ async def test_grant_to_no_subject_is_refused(database: Database, subject: Subje
         await grant(database, "reader", subject, TEAM)
 
 
-async def test_grant_with_a_condition_that_is_none_is_refused(database: Database) -> None:
-    with pytest.raises(ConditionInvalid):
-        await grant(database, "reader", Subject(EVERYONE), TEAM, condition="1 + 1")
+async def test_namespace_has_room_for_so_many_grants_that_all_others_wait_for(
+    database: Database, people: People
+) -> None:
+    for subject in (Subject(EVERYONE), Subject(SIGNED_IN), Subject(USER, people.alice.id)):
+        for number in range(grants.CONDITIONS_MAX // (1 if subject.kind == USER else 2)):
+            place = Place(REPOSITORY, f"crowd/{subject.kind}-{number}")
+            await grant(database, "reader", subject, place, condition=f"request.user_agent == 'a{number}'")
+    for subject in (Subject(EVERYONE), Subject(SIGNED_IN), Subject(USER, people.alice.id)):
+        with pytest.raises(GrantInvalid, match="conditions"):
+            await grant(database, "reader", subject, Place(PATTERN, "crowd/*"), condition="true || true")
+    for number in range(grants.FOR_ANYBODY_MAX - grants.CONDITIONS_MAX):
+        await grant(database, "reader", Subject(EVERYONE), Place(PATTERN, f"crowd/{number}-*"))
+    for place in (Place(PATTERN, "crowd/x-*"), Place(NAMESPACE, "crowd"), Place(REPOSITORY, "crowd/x/y")):
+        with pytest.raises(GrantInvalid, match="everyone"):
+            await grant(database, "reader", Subject(EVERYONE), place)
+    # Others have their own room, and who answers for the registry is not counted.
+    await grant(database, "reader", Subject(EVERYONE), Place(PATTERN, "crowds/*"))
+    await grant(database, "reader", Subject(EVERYONE), EVERYWHERE)
+    await grant(database, "reader", Subject(USER, people.alice.id), Place(NAMESPACE, "crowd"))
 
 
 async def test_grants_go_with_their_user_and_their_group(database: Database, people: People) -> None:

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from entrepot.database.database import Database
@@ -46,10 +48,56 @@ async def test_right_password_forgets_the_failures_from_there(database: Database
     for address in (HERE, THERE):
         await fail(database, "alice", address, times=4)
 
-    await database.write(lockout.succeeded, "alice", HERE)
+    counted = lockout.keys("alice", HERE, administrator=False)
+    await database.write(lockout.succeeded, counted, NOW_MS, reserved=False)
 
     assert await wait(database, "alice", HERE) == 0
     assert await wait(database, "alice", THERE) > 0
+
+
+async def test_who_was_right_before_is_not_kept_waiting_by_others_there(database: Database) -> None:
+    counted = lockout.keys("alice", HERE, administrator=False)
+    await database.write(lockout.succeeded, counted, NOW_MS, reserved=False)
+    for number in range(60):
+        await fail(database, f"guessed-{number}", HERE)
+
+    assert await wait(database, "bob", HERE) > 0
+    assert await wait(database, "alice", HERE) == 0
+    # Nor by guesses at the own name from elsewhere; but by those from there.
+    await fail(database, "alice", THERE, times=60)
+    assert await wait(database, "alice", HERE) == 0
+    await fail(database, "alice", HERE, times=4)
+    assert await wait(database, "alice", HERE) > 0
+
+
+async def test_tries_at_once_are_counted_before_they_are_checked(database: Database) -> None:
+    counted = lockout.keys("alice", HERE, administrator=False)
+
+    async def attempt(number: int) -> tuple[int, bool]:
+        return await database.write(lockout.reserve, counted, POLICY, NOW_MS, b"%d" % number)
+
+    results = await asyncio.gather(*(attempt(number) for number in range(20)))
+    assert sum(reserved for _, reserved in results) == POLICY.failures_free
+    assert sum(wait > 0 for wait, _ in results) == 20 - POLICY.failures_free
+
+
+async def test_same_wrong_password_again_is_one_try(database: Database) -> None:
+    counted = lockout.keys("alice", HERE, administrator=False)
+    results = [await database.write(lockout.reserve, counted, POLICY, NOW_MS + n, b"same") for n in range(10)]
+    assert results == [(0, True)] + [(0, False)] * 9
+    later = NOW_MS + lockout.SAME_TRY_MS + 1
+    assert await database.write(lockout.reserve, counted, POLICY, later, b"same") == (0, True)
+
+
+async def test_try_that_was_right_is_given_back(database: Database) -> None:
+    counted = lockout.keys("bob", HERE, administrator=False)
+    for number in range(100):
+        _, reserved = await database.write(lockout.reserve, counted, POLICY, NOW_MS, b"%d" % number)
+        assert reserved
+        await database.write(lockout.succeeded, counted, NOW_MS, reserved=True)
+    # Whoever has an account does not pay for guesses with it: right ones take nothing off.
+    await fail(database, "alice", HERE, times=30)
+    assert await wait(database, "carol", HERE) > 0
 
 
 async def test_failures_of_a_user_are_forgotten_from_everywhere(database: Database) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.access import grants, reach, roles
+from entrepot.access import conditions, grants, reach, roles
 from entrepot.access.errors import GrantInvalid
 from entrepot.access.grants import EVERYONE, GROUP, USER, Grant, Subject
 from entrepot.access.permissions import FOR_EVERYONE, Permission
@@ -95,12 +95,15 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
         detail["expires_at"] = time_text(terms.expires_at_ms)
     act = Act("grant:create", place_resource(terms.place), detail=detail)
     composed = await acts.compose(app, principal, origin, act)
+    if terms.condition is not None:
+        conditions.check(terms.condition)
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[Shown, bool]:
         now_ms = app.clock()
         roles.lock(connection, terms.role, to_change=False)
         role = roles.require(connection, terms.role)
-        _require_reach(standing.of(connection, principal, origin, now_ms), role, terms)
+        _require_reach(standing.of(connection, asked), role, terms)
         if terms.expires_at_ms is not None and terms.expires_at_ms <= now_ms:
             raise GrantInvalid("the grant would have expired already")
         if terms.subject_kind == EVERYONE and not role.permissions <= FOR_EVERYONE:

@@ -57,11 +57,12 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
 
 async def add_member(app: App, principal: Principal, origin: Origin, name: str, provider: str, user_name: str) -> None:
     """Raises GroupUnknown, UserUnknown, Denied, and Conflict for a login of another account."""
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         current = groups.require(connection, LOCAL, name)
         wanted = standing.rights_of_group(connection, current)
-        standing.require(standing.of(connection, principal, origin, app.clock()), wanted, f"adding to {current.key}")
+        standing.require(standing.of(connection, asked), wanted, f"adding to {current.key}")
         user = users.require(connection, provider, user_name)
         if user.linked_to is not None:
             raise Conflict(f"{user.key} is a login of {users.account(connection, user).key}: add that one")

@@ -72,10 +72,11 @@ def parse(text: str) -> tuple[list[Entry], list[Refused]]:
 async def import_users(app: App, principal: Principal, origin: Origin, text: str, *, replace: bool) -> Imported:
     """Make the users of the file; those that are there are kept, or get the file's passwords with `replace`."""
     entries, refused = parse(text)
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[Imported, list[Act]]:
         imported, done = Imported(refused=list(refused)), []
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         for entry in entries:
             try:
                 act = _import(connection, caller, entry, imported, replace=replace)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, and_
 
 from entrepot.access import reach, visible
+from entrepot.access.conditions import Context
 from entrepot.access.permissions import Permission
 from entrepot.access.places import NAMESPACE, REGISTRY, Place
 from entrepot.access.reach import Wanted
@@ -42,12 +43,13 @@ async def put(
     app: App, principal: Principal, origin: Origin, path: str, expect: Expect, *, public: bool
 ) -> tuple[Visibility, bool]:
     """Returns what holds then, and whether the setting is new. Raises Denied."""
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> bool:
         before = namespaces.visibility(connection, path)
         expect(before)
         if public and not before.public:
-            _require_may_publish(connection, principal, origin, path, app.clock())
+            _require_may_publish(connection, asked, path)
         namespaces.set_public(connection, path, public, app.clock())
         return not before.is_own
 
@@ -59,6 +61,7 @@ async def put(
 
 async def inherit(app: App, principal: Principal, origin: Origin, path: str, expect: Expect) -> None:
     """Take the setting away: what holds above holds here, too. Raises NamespaceUnknown, Denied."""
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> None:
         before = namespaces.visibility(connection, path)
@@ -66,17 +69,17 @@ async def inherit(app: App, principal: Principal, origin: Origin, path: str, exp
         if not namespaces.inherit(connection, path):
             raise NamespaceUnknown(f"{path or 'the registry'} has no setting of its own")
         if namespaces.visibility(connection, path).public and not before.public:
-            _require_may_publish(connection, principal, origin, path, app.clock())
+            _require_may_publish(connection, asked, path)
 
     act = _act(path, "inherit")
     doing = acts.change(app, principal, origin, act, run)
     await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
 
 
-def _require_may_publish(connection: Connection, principal: Principal, origin: Origin, path: str, now_ms: int) -> None:
+def _require_may_publish(connection: Connection, asked: Context, path: str) -> None:
     """To publish is to grant pulling to everyone, without an end and without a condition. Raises Denied."""
     wanted = Wanted(frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_WRITE}), place(path))
-    found = reach.lacking(standing.of(connection, principal, origin, now_ms).holder, [wanted])
+    found = reach.lacking(standing.of(connection, asked).holder, [wanted])
     if found:
         raise Denied(
             f"to make {path or 'the registry'} public is to let everyone pull, without an end or a condition, and for "

@@ -71,9 +71,10 @@ async def put(
     Raises Invalid, Denied, UserUnknown.
     """
     namespace_of(name)
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         before = users.find(connection, ROBOT, name)
         expect(None if before is None else manage_users.view(connection, before))
         values = dict(wanted)
@@ -134,9 +135,10 @@ async def add_trust_rule(
     """Workloads with such claims become the robot. Raises UserUnknown, Denied, ProviderUnknown, TrustRuleInvalid."""
     if not any(known.name == provider and isinstance(known, OIDCProvider) for known in app.settings.providers):
         raise ProviderUnknown("there is no OIDC provider of this name in the settings")
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[TrustRule, list[Act]]:
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         current = require(connection, name)
         what = f"deciding who becomes {current.key}"
         standing.require(caller, standing.rights_of(connection, current), what)

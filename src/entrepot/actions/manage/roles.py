@@ -25,6 +25,7 @@ async def put(app: App, principal: Principal, origin: Origin, role: Role, expect
 
     Raises Denied, and RoleInvalid for what everyone would have.
     """
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> bool:
         roles.lock(connection, role.name, to_change=True)
@@ -39,7 +40,7 @@ async def put(app: App, principal: Principal, origin: Origin, role: Role, expect
                 )
             wanted = [Wanted(added, grant.place, grant.condition, grant.expires_at_ms) for grant in granted]
             what = f"adding permissions to the role {role.name}, which is granted,"
-            standing.require(standing.of(connection, principal, origin, app.clock()), wanted, what)
+            standing.require(standing.of(connection, asked), wanted, what)
         roles.put(connection, role, app.clock())
         return before is None
 

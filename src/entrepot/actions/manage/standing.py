@@ -5,15 +5,17 @@ the permission to become any of them. Asked in the transaction that does it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from entrepot.access import reach, rights
+from entrepot.access import conditions, reach, rights
 from entrepot.access.conditions import Context
 from entrepot.access.permissions import GRANTABLE, Permission
 from entrepot.access.places import REGISTRY, Place
 from entrepot.access.reach import Holder, Lack, Wanted
+from entrepot.actions import accounts
+from entrepot.app import App
 from entrepot.errors import Denied
 from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
@@ -42,13 +44,21 @@ class Standing:
         return self.holder.administrator or bool(held)
 
 
-def of(connection: Connection, principal: Principal, origin: Origin, now_ms: int) -> Standing:
-    """What the caller has now. Raises Denied when the account cannot be used any more."""
-    user = users.get(connection, principal.user_id or 0)
+async def context(app: App, principal: Principal, origin: Origin) -> Context:
+    """The caller's request, with the conditions of their grants evaluated: to be awaited before the transaction."""
+    asked = Context(principal, origin, app.clock())
+    held = await accounts.rights_of(app, await accounts.find(app, principal))
+    texts = {right.condition for right in held if right.condition is not None}
+    return replace(asked, decided={text: conditions.holds(text, asked) for text in texts})
+
+
+def of(connection: Connection, asked: Context) -> Standing:
+    """What the caller has now, in the transaction. Raises Denied when the account cannot be used any more."""
+    user = users.get(connection, asked.principal.user_id or 0)
     if user is None or not user.usable:
         raise Denied("your account is not usable any more")
     held = rights.load(connection, user.id, groups.of_user(connection, user.id))
-    return Standing(user, Holder(held, user.administrator, Context(principal, origin, now_ms)))
+    return Standing(user, Holder(held, user.administrator, asked))
 
 
 def rights_of(

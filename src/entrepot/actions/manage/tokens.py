@@ -46,15 +46,14 @@ async def create(app: App, principal: Principal, origin: Origin, user: User, wan
     of one does not stay for longer than it. Raises Denied for a robot's that reaches further, or lives longer, than
     what the caller has.
     """
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
         now_ms = app.clock()
         made_with = _made_with(connection, principal, owner, now_ms)
         expires_at_ms = _expiry(wanted.expires_in_seconds, made_with, now_ms)
-        _require_may_hand_out(
-            connection, standing.of(connection, principal, origin, now_ms), owner, wanted.limits, expires_at_ms
-        )
+        _require_may_hand_out(connection, standing.of(connection, asked), owner, wanted.limits, expires_at_ms)
         token, text = tokens.add(
             connection,
             ROBOT if owner.is_robot else PERSONAL,
@@ -86,6 +85,7 @@ async def rotate(
     app: App, principal: Principal, origin: Origin, user: User, token_id: str, overlap_seconds: int
 ) -> tuple[Token, str]:
     """A token in the place of this one, for as long as that was. Raises TokenUnknown, UserUnknown, Denied, Invalid."""
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
@@ -101,9 +101,7 @@ async def rotate(
         if source is None and old.parent_id is not None:
             source = tokens.find(connection, old.parent_id)
         expires_at_ms = _expiry(lifetime, source, now_ms)
-        _require_may_hand_out(
-            connection, standing.of(connection, principal, origin, now_ms), owner, old.limits, expires_at_ms
-        )
+        _require_may_hand_out(connection, standing.of(connection, asked), owner, old.limits, expires_at_ms)
         token, text = tokens.rotate(
             connection,
             owner,

@@ -89,10 +89,11 @@ async def put_local(
     if password is not None:
         passwords.check_rules(name, password, app.settings.login.password_characters_min)
         values["password_hash"] = await app.passwords.hash(password)
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
         administrators = users.lock_administrators(connection)
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         current = users.find(connection, LOCAL, name)
         expect(None if current is None else view(connection, current))
         if current is None:
@@ -127,12 +128,13 @@ async def change(
     """
     if provider != LOCAL and any(field in wanted for field in _OF_PROVIDER):
         raise ProviderDecides(f"the provider {provider} says what {', '.join(_OF_PROVIDER)} are")
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[View, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         _require_may_change(connection, caller, current, wanted)
         changed, done = _change(connection, current, wanted, app.clock())
         if link is not None:
@@ -152,12 +154,13 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
 
     A user of another provider comes back with the next login: disable who is to stay out.
     """
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         standing.require_as_much_as(connection, caller, current, "removing an administrator")
         for login in users.linked(connection, current):
             _require_may_link(connection, caller, login, None)
@@ -174,9 +177,10 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
 
 async def require_standing(app: App, principal: Principal, origin: Origin, user: User) -> None:
     """What is done to an administrator is done by one. Raises Denied."""
+    asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> None:
-        caller = standing.of(connection, principal, origin, app.clock())
+        caller = standing.of(connection, asked)
         standing.require_as_much_as(connection, caller, user, "changing what an administrator has")
 
     await app.database.read(run)

@@ -132,6 +132,7 @@ def upgrade() -> None:
         sa.Column("key", ascii_text(400), nullable=False),
         sa.Column("count", Id, nullable=False),
         sa.Column("last_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("attempt", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("key", name="pk_login_failures"),
     )
     op.create_index("ix_login_failures_last_at_ms", "login_failures", ["last_at_ms"], unique=False)
