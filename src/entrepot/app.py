@@ -19,7 +19,7 @@ from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
 from entrepot.identity.providers import load_authorities, open_directories
 from entrepot.outbound.client import Outbound
-from entrepot.settings import OIDCProvider, Settings
+from entrepot.settings import CertificateProvider, OIDCProvider, Settings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
 from entrepot.telemetry.metrics import Metrics
@@ -96,7 +96,7 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
             sign_in_again_days={
                 provider.name: provider.sign_in_again_days
                 for provider in settings.providers
-                if isinstance(provider, OIDCProvider)
+                if isinstance(provider, OIDCProvider | CertificateProvider)
             },
             pulls=pulls,
             forwarder=forwarder,

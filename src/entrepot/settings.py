@@ -281,6 +281,8 @@ class CertificateProvider(_Provider):
     """PEM file with the authorities of clients."""
     name_from: Literal["common-name", "email", "dns", "uri"] = "common-name"
     """The part of the certificate that names the user."""
+    sign_in_again_days: int = Field(default=30, ge=0)
+    """Days after which somebody has to come with a certificate again before tokens are taken; 0: never."""
 
 
 Provider = Annotated[

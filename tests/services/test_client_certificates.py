@@ -13,7 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from sqlalchemy import Connection
 
+from entrepot import settings
+from entrepot.cli import direct
+from entrepot.clock import system_clock
+from entrepot.identity import users
 from tests.peers.certificate import Authority, Certificate
 from tests.peers.entrepot import Entrepot
 from tests.peers.haproxy import HAProxy
@@ -64,6 +69,22 @@ def test_client_with_a_certificate_is_who_it_names(site: Site) -> None:
 
     assert refused.status_code == 403
     assert soon(lambda: '"user":"staff:alice"' in site.server.log_path.read_text())
+
+
+def test_token_of_who_has_not_come_with_a_certificate_for_long_is_refused(site: Site) -> None:
+    with site.client(site.clients.issue("gone-since")) as holder, site.server.client(anonymous=True) as laptop:
+        made = holder.post("/api/v1/account/tokens", json={"name": "laptop"}).json()
+        laptop.auth = (made["username"], made["secret"])
+        assert laptop.get("/v2/").status_code == 200
+
+        def long_ago(connection: Connection) -> None:
+            user = users.require(connection, "staff", "gone-since")
+            users.change(connection, user, refreshed_at_ms=system_clock() - 31 * 24 * 3600 * 1000)
+
+        direct.write(settings.load(None, {}, {"data": site.server.data}), long_ago)
+        refused = laptop.get("/v2/")
+        assert refused.status_code == 401
+        assert "30 days" in refused.json()["errors"][0]["message"]
 
 
 def test_client_without_a_certificate_is_nobody(site: Site) -> None:

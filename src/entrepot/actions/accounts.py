@@ -9,25 +9,14 @@ from entrepot.identity import groups, users
 from entrepot.identity.users import User
 from entrepot.principal import Credential, Limit, Principal
 
-_NOBODY = "nobody"
 _USER_BYTES, _RIGHT_BYTES = 700, 300
 """What remembering one costs, roughly."""
 
 
 async def find(app: App, principal: Principal) -> User | None:
     """The principal's user; None for anonymous, and for one that is not there any more."""
-    if principal.is_anonymous:
-        return None
-    if principal.user_id is not None:
-        return await by_id(app, principal.user_id)
-    key = (principal.provider, principal.name)
-    known: User | str | None = app.cache.get(users.TOPIC, key)
-    if known is not None:
-        return known if isinstance(known, User) else None
-    stamp = app.cache.stamp()
-    user = await app.database.look_up(users.find, principal.provider, principal.name)
-    app.cache.put(stamp, users.TOPIC, key, user or _NOBODY, _USER_BYTES)
-    return user
+    # Never by name: that may be somebody else's meanwhile.
+    return None if principal.user_id is None else await by_id(app, principal.user_id)
 
 
 def principal(user: User, credential: Credential, limits: tuple[Limit, ...] | None = None) -> Principal:

@@ -32,8 +32,12 @@ class Logins:
 
 
 def path() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "entrepot" / "credentials.json"
+    """Raises CredentialsUnreadable where there is no home directory, as for a user id without a name."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".config") / "entrepot" / "credentials.json"
+    except RuntimeError:
+        raise CredentialsUnreadable("there is no home directory: set HOME or XDG_CONFIG_HOME") from None
 
 
 def read() -> Logins:

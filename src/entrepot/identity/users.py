@@ -16,7 +16,7 @@ from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
 from entrepot.identity.errors import LastAdministrator, NameTaken, UserUnknown
 from entrepot.identity.external import ExternalUser
-from entrepot.identity.names import ROBOT_PREFIX, is_plain, shown
+from entrepot.identity.names import APART, ROBOT_PREFIX, is_plain, shown
 from entrepot.identity.tables import users
 
 LOCAL = "local"
@@ -295,13 +295,15 @@ def provision(connection: Connection, provider: str, known: ExternalUser, now_ms
 
     The provider's subject is who the user is. A name that somebody else of the provider has already stays theirs until
     the provider says that they are gone: the newcomer gets it with a part of a hash of the subject behind. A name
-    that could be taken for another one is written out (names.shown).
+    that could be taken for another one is written out (names.shown), as is the sign before that part of a hash.
     Raises Invalid for a name or a subject that cannot be one.
     """
     _check_name(known.name)
+    known = replace(known, name=shown(known.name))
+    _check_name(known.name)
     if not 0 < len(known.subject) <= NAME_CHARACTERS_MAX or "\x00" in known.subject:
         raise Invalid("what the provider identifies the user by cannot be kept: it has 1 to 255 characters")
-    known = replace(known, name=shown(known.name), display_name=_kept(known.display_name), email=_kept(known.email))
+    known = replace(known, display_name=_kept(known.display_name), email=_kept(known.email))
     user = find_subject(connection, provider, known.subject)
     if user is None or user.name != known.name:
         known = replace(known, name=_free_name(connection, provider, known))
@@ -349,9 +351,9 @@ def _free_name(connection: Connection, provider: str, known: ExternalUser) -> st
     if former is None:
         return known.name
     if former.gone:
-        change(connection, former, name=f"{known.name[:200]}~{former.id}")
+        change(connection, former, name=f"{known.name[:200]}{APART}{former.id}")
         return known.name
-    return f"{known.name[:200]}~{hashlib.sha256(known.subject.encode()).hexdigest()[:12]}"
+    return f"{known.name[:200]}{APART}{hashlib.sha256(known.subject.encode()).hexdigest()[:12]}"
 
 
 def _check_name(name: str) -> None:

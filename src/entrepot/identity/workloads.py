@@ -132,9 +132,10 @@ def remove(connection: Connection, robot_id: int, rule_id: int) -> bool:
     removed = connection.execute(
         delete(trust_rules).where(trust_rules.c.id == rule_id, trust_rules.c.robot_id == robot_id)
     )
-    # Who became the robot by this rule is remembered among the users.
-    for topic in (TOPIC, users.TOPIC):
-        announce(connection, topic)
+    announce(connection, TOPIC)
+    if removed.rowcount:
+        # Who became the robot by this rule may hold its bearer tokens, and is remembered among the users.
+        users.end_bearers(connection, {robot_id})
     return removed.rowcount > 0
 
 

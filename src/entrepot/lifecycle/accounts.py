@@ -6,7 +6,7 @@ import logging
 from sqlalchemy import Connection
 
 from entrepot.database.database import Database
-from entrepot.identity import groups, lockout, pending, sessions, tokens, users
+from entrepot.identity import groups, handed_out, lockout, pending, sessions, tokens, users
 from entrepot.identity.errors import ProviderUnavailable
 from entrepot.identity.external import ExternalUser, PasswordProvider
 from entrepot.identity.users import User
@@ -50,7 +50,7 @@ async def refresh(database: Database, directory: PasswordProvider, now_ms: int) 
 
 def _refresh_row(connection: Connection, provider: str, user: User, known: ExternalUser | None, now_ms: int) -> None:
     if known is None:
-        users.change(connection, user, gone=True, refreshed_at_ms=now_ms)
+        handed_out.end(connection, users.change(connection, user, gone=True, refreshed_at_ms=now_ms))
         return
     current = users.provision(connection, provider, known, now_ms)
     groups.set_of_user(connection, users.account(connection, current), provider, known.groups, now_ms)

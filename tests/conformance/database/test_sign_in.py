@@ -1,6 +1,7 @@
 """Who somebody is by a password or a token: the registry's own users first, then the directories in their order."""
 
 import asyncio
+import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from entrepot.actions import sign_in
+from entrepot.actions import accounts, password_session, sign_in, single_sign_on, workload
+from entrepot.actions.manage import users as manage_users
 from entrepot.app import App, open_app
 from entrepot.audit.tables import audit_pending
 from entrepot.clock import system_clock
 from entrepot.errors import Invalid
-from entrepot.identity import groups, lockout, passwords, tokens, users
+from entrepot.identity import groups, lockout, passwords, tokens, users, workloads
 from entrepot.identity.errors import (
     AccountDisabled,
     CredentialsInvalid,
@@ -29,6 +31,7 @@ from entrepot.identity.external import ExternalUser
 from entrepot.identity.tables import login_failures
 from entrepot.identity.tokens import PERSONAL, REFRESH
 from entrepot.identity.users import User
+from entrepot.lifecycle import accounts as lifecycle
 from entrepot.principal import Limit, Origin, Principal
 from entrepot.settings import DatabaseSettings, LoginSettings, Settings
 from entrepot.telemetry.metrics import Metrics
@@ -228,7 +231,11 @@ async def until_refused(registry: Registry, text: str, name: str | None = None) 
     for _ in range(500):
         registry.app.cache.refresh()
         try:
-            await sign_in.with_token(registry.app, text, HERE, name)
+            # As a bearer token, which a stored one may be too, or as a password.
+            if name is None:
+                await sign_in.with_bearer(registry.app, text, HERE)
+            else:
+                await sign_in.with_token(registry.app, text, HERE, name)
         except (TokenInvalid, AccountDisabled):
             return
         await asyncio.sleep(0.01)
@@ -654,16 +661,128 @@ async def test_bearer_token_is_no_longer_good_for_the_next_user_of_the_name(regi
     now_ms = registry.now_ms[0]
     await registry.app.database.write(lambda c: users.add(c, users.LOCAL, "alice", now_ms=now_ms))
 
-    async def refused() -> bool:
-        registry.app.cache.refresh()
-        try:
-            await sign_in.with_bearer(registry.app, issued.token, HERE)
-        except TokenInvalid:
-            return True
-        return False
+    await until_refused(registry, issued.token)
 
+
+# What was handed out, and is over.
+
+
+@dataclass(frozen=True)
+class _HandedOut:
+    """To somebody who signed in by a login of an administrator's account."""
+
+    bearer: str
+    refresh_token: str
+    session: str
+
+    async def good(self, app: App) -> list[str]:
+        """What of it still opens something."""
+        good = []
+        app.cache.refresh()
+        for kind, asking in (
+            ("bearer", sign_in.with_bearer(app, self.bearer, HERE)),
+            ("refresh", sign_in.with_refresh_token(app, self.refresh_token, HERE)),
+            ("session", single_sign_on.with_session(app, self.session)),
+        ):
+            try:
+                found = await asking
+            except (TokenInvalid, AccountDisabled):
+                continue
+            if found is not None:
+                good.append(kind)
+        return good
+
+
+async def _as_administrator(registry: Registry, root: Principal) -> _HandedOut:
+    """What alice of the directory gets, whose login is linked to the administrator boss."""
+    await manage_users.change(registry.app, root, HERE, "first", "alice", {}, _whatever, link="local:boss")
+    # Bearer tokens are verified by the machine's own clock: no time passes here. What a worker remembers of alice goes.
     for _ in range(500):
-        if await refused():
-            return
+        registry.app.cache.refresh()
+        if (boss := await registry.sign_in("alice", PASSWORD)).key == "local:boss":
+            break
         await asyncio.sleep(0.01)
-    raise AssertionError("the former user's token is the next one's")
+    assert boss.key == "local:boss"
+    issued = await sign_in.issue_token(registry.app, boss, [], HERE, offline=True)
+    session, _ = await password_session.start(registry.app, "alice", PASSWORD, HERE)
+    assert issued.refresh_token is not None
+    handed_out = _HandedOut(issued.token, issued.refresh_token, session)
+    assert await handed_out.good(registry.app) == ["bearer", "refresh", "session"]
+    return handed_out
+
+
+def _whatever(_: object) -> None:
+    """In whatever state the user is."""
+
+
+async def test_nothing_that_a_linked_login_got_outlives_it(registry: Registry) -> None:
+    for name in ("root", "boss"):
+        await registry.local(name, administrator=True)
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    root = await registry.sign_in("root", PASSWORD)
+
+    async def unlink() -> None:
+        await manage_users.change(registry.app, root, HERE, "first", "alice", {}, _whatever, link="")
+
+    async def disable() -> None:
+        await manage_users.change(registry.app, root, HERE, "first", "alice", {"disabled": True}, _whatever)
+        await manage_users.change(registry.app, root, HERE, "first", "alice", {"disabled": False}, _whatever)
+
+    async def lose() -> None:
+        later_ms = registry.app.clock() + registry.first.refresh_seconds * 1000 + 1
+        registry.first.remove("alice")
+        assert await lifecycle.refresh(registry.app.database, registry.first, later_ms) == 1
+        # With the next login she is back; what she had before stays over.
+        registry.first.put(ALICE, PASSWORD)
+
+    async def remove() -> None:
+        await manage_users.remove(registry.app, root, HERE, "first", "alice", _whatever)
+
+    for end in (unlink, disable, lose, remove):
+        handed_out = await _as_administrator(registry, root)
+        await end()
+        for _ in range(500):
+            # Over PostgreSQL the news has to come first.
+            if not (good := await handed_out.good(registry.app)):
+                break
+            await asyncio.sleep(0.01)
+        assert good == [], end.__name__
+
+
+async def test_bearer_token_of_a_workload_ends_with_the_rule_that_it_came_by(registry: Registry) -> None:
+    def trust(connection: Connection) -> tuple[User, int]:
+        robot = users.add(connection, users.ROBOT, "ci", now_ms=NOW_MS)
+        return robot, workloads.add(connection, robot.id, "forge", "entrepot", {"ref": "main"}, NOW_MS).id
+
+    robot, rule_id = await registry.app.database.write(trust)
+    principal = accounts.principal(robot, workload.WORKLOAD)
+    issued = await sign_in.issue_token(registry.app, principal, [], HERE)
+    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).key == "robot:ci"
+
+    await registry.app.database.write(workloads.remove, robot.id, rule_id)
+    await until_refused(registry, issued.token)
+
+
+async def test_name_that_a_newcomer_would_get_cannot_be_taken_before(registry: Registry) -> None:
+    newcomer = ExternalUser("uuid-other", "alice")
+    expected = f"alice~{hashlib.sha256(newcomer.subject.encode()).hexdigest()[:12]}"
+    for user in (ALICE, ExternalUser("uuid-mallory", expected)):
+        registry.first.put(user, PASSWORD)
+        await registry.sign_in(user.name, PASSWORD)
+    registry.first.remove("alice")
+    registry.first.put(newcomer, OTHER_PASSWORD)
+    registry.wait(61)
+    assert (await registry.sign_in("alice", OTHER_PASSWORD)).name == expected
+
+
+async def test_name_that_is_too_long_written_out_is_refused_and_nobody_is_renamed(registry: Registry) -> None:
+    registry.first.put(ALICE, PASSWORD)
+    await registry.sign_in("alice", PASSWORD)
+    registry.first.remove("alice")
+    long = replace(ALICE, name="\u0430" * 255)
+    registry.first.put(long, PASSWORD)
+    registry.wait(61)
+    with pytest.raises(Invalid, match="255 characters"):
+        await registry.sign_in(long.name, PASSWORD)
+    assert (await registry.user("first", "alice")).subject == ALICE.subject

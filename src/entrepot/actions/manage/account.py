@@ -6,11 +6,10 @@ from sqlalchemy import Connection
 
 from entrepot.access.conditions import Context
 from entrepot.actions import accounts, acts, sign_in
-from entrepot.actions.manage.users import end_logins
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict
-from entrepot.identity import groups, passwords, users
+from entrepot.identity import groups, handed_out, passwords, users
 from entrepot.identity.errors import PasswordTooWeak, ProviderDecides, TokenInvalid
 from entrepot.identity.users import LOCAL, User
 from entrepot.principal import Origin, Principal
@@ -54,7 +53,7 @@ async def change_password(app: App, principal: Principal, origin: Origin, curren
         now = users.get(connection, user.id)
         if now is None or not (now.password_hash == user.password_hash or passwords.outdated(user.password_hash or "")):
             raise Conflict("the password was changed meanwhile: sign in again")
-        end_logins(connection, users.change(connection, now, password_hash=password_hash), app.clock())
+        handed_out.end(connection, users.change(connection, now, password_hash=password_hash))
 
     act = Act("password:change", f"user:{user.key}", detail={"by": "the user"})
     await acts.change(app, principal, origin, act, run)

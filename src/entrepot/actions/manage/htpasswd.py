@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.actions.manage.standing import Standing
-from entrepot.actions.manage.users import end_logins, require_may_set_password
+from entrepot.actions.manage.users import require_may_set_password
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid, TooLarge
-from entrepot.identity import passwords, users
+from entrepot.identity import handed_out, passwords, users
 from entrepot.identity.users import LOCAL
 from entrepot.principal import Origin, Principal
 
@@ -104,6 +104,6 @@ def _import(connection: Connection, caller: Standing, entry: Entry, imported: Im
         return None
     require_may_set_password(connection, caller, user)
     users.change(connection, user, password_hash=entry.password_hash)
-    end_logins(connection, user, now_ms)
+    handed_out.end(connection, user)
     imported.replaced.append(entry.name)
     return Act("password:change", resource, detail={"from": "htpasswd"})

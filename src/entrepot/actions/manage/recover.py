@@ -2,8 +2,7 @@
 
 from sqlalchemy import Connection
 
-from entrepot.identity import lockout, sessions, tokens, users
-from entrepot.identity.tokens import REFRESH
+from entrepot.identity import handed_out, lockout, users
 from entrepot.identity.users import LOCAL
 
 
@@ -30,7 +29,5 @@ def reset_password(
             gone=False,
             linked_to=None,
         )
-        sessions.end_of_user(connection, user.id)
-        tokens.remove_of_user(connection, user.id, REFRESH)
-        users.end_bearers(connection, {user.id, user.linked_to or user.id})
+        handed_out.end(connection, user)
     lockout.forget(connection, name)

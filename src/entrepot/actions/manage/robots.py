@@ -17,7 +17,7 @@ from entrepot.actions.manage.users import Expect, View
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid
-from entrepot.identity import tokens, users, workloads
+from entrepot.identity import handed_out, tokens, users, workloads
 from entrepot.identity.errors import ProviderUnknown, TrustRuleUnknown, UserUnknown
 from entrepot.identity.users import ROBOT, User
 from entrepot.identity.workloads import TrustRule
@@ -95,7 +95,7 @@ async def put(
         different = {field: value for field, value in values.items() if getattr(before, field) != value}
         changed = users.change(connection, before, **different) if different else before
         if different.get("disabled"):
-            manage_users.end_logins(connection, changed, app.clock())
+            handed_out.end(connection, changed)
         view = manage_users.view(connection, changed)
         return (view, False), _acts_of(view, different)
 

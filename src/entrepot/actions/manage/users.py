@@ -11,9 +11,8 @@ from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict, Denied, Invalid
-from entrepot.identity import groups, passwords, sessions, tokens, users
+from entrepot.identity import groups, handed_out, passwords, sessions, tokens, users
 from entrepot.identity.errors import ProviderDecides, UserUnknown
-from entrepot.identity.tokens import REFRESH
 from entrepot.identity.users import LOCAL, ROBOT, User
 from entrepot.principal import Origin, Principal
 
@@ -102,7 +101,7 @@ async def put_local(
             made = _add(connection, name, values, app.clock())
             return (view(connection, made), True), [Act("user:create", f"user:{made.key}", detail=_fields(values))]
         _require_may_change(connection, caller, current, values)
-        changed, done = _change(connection, current, values, app.clock())
+        changed, done = _change(connection, current, values)
         users.require_administrator_left(connection, administrators)
         return (view(connection, changed), False), done
 
@@ -136,7 +135,7 @@ async def change(
         expect(view(connection, current))
         caller = standing.of(connection, asked)
         _require_may_change(connection, caller, current, wanted)
-        changed, done = _change(connection, current, wanted, app.clock())
+        changed, done = _change(connection, current, wanted)
         if link is not None:
             target = users.require(connection, *parse_key(link)) if link else None
             _require_may_link(connection, caller, current, target)
@@ -230,14 +229,14 @@ def _add(connection: Connection, name: str, values: Mapping[str, object], now_ms
     return users.change(connection, made, **values) if values else made
 
 
-def _change(connection: Connection, user: User, values: Mapping[str, object], now_ms: int) -> tuple[User, list[Act]]:
+def _change(connection: Connection, user: User, values: Mapping[str, object]) -> tuple[User, list[Act]]:
     """Set what is different, and end what must not go on after it."""
     different = {name: value for name, value in values.items() if getattr(user, name) != value}
     if not different:
         return user, []
     changed = users.change(connection, user, **different)
     if "password_hash" in different or different.get("disabled"):
-        end_logins(connection, changed, now_ms)
+        handed_out.end(connection, changed)
     return changed, _acts_of(changed, different)
 
 
@@ -260,16 +259,6 @@ def _fields(values: Mapping[str, object]) -> dict[str, object]:
     return detail
 
 
-def end_logins(connection: Connection, user: User, now_ms: int) -> None:
-    """End the browsers' sessions, refresh and bearer tokens, those begun with this login where it is linked as well."""
-    sessions.end_of_user(connection, user.id)
-    if user.provider != LOCAL:
-        sessions.end_of_provider(connection, user.provider, user.subject, "", now_ms + 1)
-    tokens.remove_of_user(connection, user.id, REFRESH)
-    # Those that were got by this login are the account's.
-    users.end_bearers(connection, {user.id, user.linked_to or user.id})
-
-
 def _link(connection: Connection, user: User, target: User | None, now_ms: int) -> tuple[User, list[Act]]:
     """Raises Conflict for chains of links, and for robots."""
     linked_to = None if target is None else target.id
@@ -283,8 +272,7 @@ def _link(connection: Connection, user: User, target: User | None, now_ms: int) 
         if users.linked(connection, user):
             raise Conflict(f"other logins are linked to {user.key}: unlink them first")
         tokens.remove_of_user(connection, user.id)
-        sessions.end_of_user(connection, user.id)
-        users.end_bearers(connection, {user.id})
+        handed_out.end(connection, user)
     changed = users.change(connection, user, linked_to=linked_to)
     detail = {"linked_to": None if target is None else target.key}
     return changed, [Act("user:link", f"user:{user.key}", detail=detail)]
@@ -295,8 +283,6 @@ def _unlink(connection: Connection, user: User, now_ms: int) -> None:
     account = users.account(connection, user)
     if account.id == user.id:
         return
-    end_logins(connection, user, now_ms)
-    # Which of the account's refresh tokens were got by this login is not known.
-    tokens.remove_of_user(connection, account.id, REFRESH)
+    handed_out.end(connection, user)
     if account.provider != user.provider:
         groups.set_of_user(connection, account, user.provider, (), now_ms)
