@@ -74,7 +74,9 @@ class DatabaseSettings(_Section):
     url: str = ""
     """`sqlite:////path/to/file` or `postgresql://user:password@host/name`; empty: SQLite in the data directory."""
     connections: int = Field(default=8, ge=2, le=100)
-    """Connections of each worker to PostgreSQL."""
+    """Connections of each worker, and of the maintenance process, to PostgreSQL; each has one more that listens."""
+    statement_seconds: int = Field(default=30, ge=1, le=3600)
+    """How long one statement may take in PostgreSQL, and a silent connection is waited for."""
 
 
 class StorageSettings(_Section):

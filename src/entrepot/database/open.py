@@ -31,4 +31,6 @@ def open_database(settings: DatabaseSettings, data: Path) -> Database:
     # Imported here because it takes 50 ms, and a registry on SQLite starts without it.
     from entrepot.database.postgresql import PostgreSQLDatabase
 
-    return PostgreSQLDatabase(url.render_as_string(hide_password=False), settings.connections)
+    return PostgreSQLDatabase(
+        url.render_as_string(hide_password=False), settings.connections, settings.statement_seconds
+    )

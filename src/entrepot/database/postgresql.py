@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from entrepot.database.changes import NOTIFY_CHANNEL, ChangeFeed
-from entrepot.database.errors import classify
+from entrepot.database.errors import DatabaseUnavailable, classify
 
 ATTEMPTS_MAX = 5
 """How often a transaction that lost against another one is tried."""
@@ -21,8 +23,24 @@ LISTEN_RETRY_SECONDS = 1.0
 LISTEN_CHECK_SECONDS = 0.4
 LISTEN_TRUSTED_SECONDS = 1.0
 """How long after its last sign of life the listening connection is believed: a dead one can be silent for hours."""
-LISTEN_DEAD_MILLISECONDS = 10_000
 CONNECT_TIMEOUT_SECONDS = 10
+WAIT_SECONDS = 20
+"""How long a request waits for its turn: for a thread, and for one of the connections."""
+REFUSED_SECONDS = 1.0
+"""How long a worker does without a connection that the server had no room for, before it asks for it again."""
+FROZEN_SECONDS = 5
+"""How much longer than its limit a statement may stay unanswered, before the connection is given up."""
+LOCK_SECONDS = 10
+IDLE_IN_TRANSACTION_SECONDS = 30
+"""After this the server ends a transaction whose process or machine is gone, and with it the locks that it holds."""
+KEEPS_ALIVE: dict[str, Any] = {
+    "tcp_user_timeout": 10_000,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+"""A connection whose other end is gone (a fail-over) is noticed within 10 s, also while it only waits."""
 _LOST = (
     pg.SerializationFailure,
     pg.DeadlockDetected,
@@ -33,23 +51,36 @@ _LOST = (
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_NO_ROOM = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
+_BUSY = "the registry's database is busy: try again later"
 _RELAX = text("SET LOCAL synchronous_commit = off")
 
 
 class PostgreSQLDatabase:
     """One database. See `database.database.Database`."""
 
-    def __init__(self, url: str, connections: int) -> None:
+    def __init__(self, url: str, connections: int, statement_seconds: int) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
+        conninfo = _conninfo(self._url)
+        limits = _limits(statement_seconds)
+
+        def connect() -> _Connection:
+            opened = _Connection.connect(
+                conninfo,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                application_name="entrepot",
+                options=limits,
+                **KEEPS_ALIVE,
+            )
+            opened.answer_seconds = statement_seconds + FROZEN_SECONDS
+            return opened
+
         self._engine = create_engine(
-            self._url,
-            pool_size=connections,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "entrepot"},
+            self._url, creator=connect, pool_size=connections, max_overflow=0, pool_pre_ping=True
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=True)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
+        self._turns = threading.Semaphore(connections)
         self._feeds: list[_PostgreSQLFeed] = []
 
     def open_feed(self) -> ChangeFeed:
@@ -58,8 +89,8 @@ class PostgreSQLDatabase:
         return feed
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def run() -> T:
-            with self._reading.connect() as connection:
+        def run(until: float) -> T:
+            with self._connection(self._reading, until) as connection:
                 return function(connection, *args, **kwargs)
 
         return await self._in_thread(run)
@@ -68,12 +99,16 @@ class PostgreSQLDatabase:
         return await self.read(function, *args, **kwargs)
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._in_thread(lambda: self._transaction(lambda c: function(c, *args, **kwargs), durable=True))
+        return await self._in_thread(
+            lambda until: self._transaction(lambda c: function(c, *args, **kwargs), until, durable=True)
+        )
 
     async def write_soon(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return await self._in_thread(lambda: self._transaction(lambda c: function(c, *args, **kwargs), durable=False))
+        return await self._in_thread(
+            lambda until: self._transaction(lambda c: function(c, *args, **kwargs), until, durable=False)
+        )
 
     async def close(self) -> None:
         for feed in self._feeds:
@@ -81,11 +116,11 @@ class PostgreSQLDatabase:
         self._threads.shutdown(wait=True)
         self._engine.dispose()
 
-    def _transaction(self, function: Callable[[Connection], T], *, durable: bool) -> T:
+    def _transaction(self, function: Callable[[Connection], T], until: float, *, durable: bool) -> T:
         attempt = 1
         while True:
             try:
-                with self._engine.begin() as connection:
+                with self._connection(self._engine, until) as connection, connection.begin():
                     if not durable:
                         connection.execute(_RELAX)
                     return function(connection)
@@ -94,18 +129,84 @@ class PostgreSQLDatabase:
                     raise
                 attempt += 1
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
+    @contextlib.contextmanager
+    def _connection(self, engine: Engine, until: float) -> Iterator[Connection]:
+        """One of those that are open, or a new one. Where the server has no room for it, the worker shares the others.
+
+        A turn is the right to a connection of the pool. Whoever is refused a new one keeps their turn from everybody
+        for a while, so that whoever gets another turn finds an open connection waiting.
+        """
+        while self._turns.acquire(timeout=max(0.0, until - time.monotonic())):
+            try:
+                connection = engine.connect()
+            except DBAPIError as error:
+                if _has_room(error):
+                    self._turns.release()
+                    raise
+                self._return_later()
+                continue
+            except BaseException:
+                self._turns.release()
+                raise
+            try:
+                with connection:
+                    yield connection
+            finally:
+                self._turns.release()
+            return
+        raise DatabaseUnavailable(_BUSY)
+
+    def _return_later(self) -> None:
+        timer = threading.Timer(REFUSED_SECONDS, self._turns.release)
+        timer.daemon = True
+        timer.start()
+
+    async def _in_thread(self, function: Callable[[float], T]) -> T:
+        until = time.monotonic() + WAIT_SECONDS
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, until)
         except DBAPIError as error:
             raise classify(error) from error
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is given up when its server is connected and silent, as one that is frozen is."""
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.setdefault("timeout", self.answer_seconds)
+        try:
+            return super().wait(gen, *args, **kwargs)
+        except psycopg.OperationalError as error:
+            # A time limit that expired is the only one that is not the server's; it leaves the statement unfinished.
+            if error.sqlstate is None and not self.closed:
+                self.pgconn.finish()
+            raise
+
+
+def _limits(statement_seconds: int) -> str:
+    milliseconds = {
+        "statement_timeout": statement_seconds * 1000,
+        "lock_timeout": LOCK_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS * 1000,
+    }
+    return " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
+
+
+def _conninfo(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _has_room(error: DBAPIError) -> bool:
+    return not any(sign in str(error.orig) for sign in _NO_ROOM)
 
 
 class _PostgreSQLFeed:
     """A connection that listens. While it is down, or does not answer, nothing that is cached is trusted."""
 
     def __init__(self, url: URL) -> None:
-        self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._conninfo = _conninfo(url)
         self._topics: list[str] = []
         self._missed = True
         self._trusted_until = 0.0
@@ -140,7 +241,8 @@ class _PostgreSQLFeed:
                     self._conninfo,
                     autocommit=True,
                     connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                    tcp_user_timeout=LISTEN_DEAD_MILLISECONDS,
+                    application_name="entrepot listener",
+                    **KEEPS_ALIVE,
                 ) as connection:
                     await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                     self._missed = True
