@@ -65,8 +65,10 @@ def test_browser_is_never_sent_elsewhere(browser: httpx.Client, set_up: SetUp, t
     assert sign_in(browser, set_up, return_to=target).status_code == 400
 
 
-def test_other_sites_can_neither_sign_in_nor_act(browser: httpx.Client, set_up: SetUp) -> None:
-    theirs = {"sec-fetch-site": "cross-site"}
+@pytest.mark.parametrize(
+    "theirs", [{"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}, {"origin": "null"}]
+)
+def test_other_sites_can_neither_sign_in_nor_act(browser: httpx.Client, set_up: SetUp, theirs: dict[str, str]) -> None:
     form = {"username": set_up.server.username, "password": set_up.server.password}
     assert browser.post("/auth/login", data=form, headers=theirs).status_code == 403
     sign_in(browser, set_up)
@@ -76,6 +78,9 @@ def test_other_sites_can_neither_sign_in_nor_act(browser: httpx.Client, set_up: 
         lambda: browser.put("/api/v1/roles/theirs", json={"permissions": ["repository:pull"]}, headers=theirs),
     ):
         assert ask().status_code == 403
+    # The page's own requests, and those of browsers that say nothing.
+    for own in ({"origin": set_up.server.url}, {"sec-fetch-site": "same-origin", "origin": "null"}, {}):
+        assert browser.post("/v2/team/app/blobs/uploads/", headers=own).status_code == 202
 
 
 @pytest.mark.parametrize("value", ["", "x", "x" * 10_000, "../..", "'; DROP TABLE sessions"])

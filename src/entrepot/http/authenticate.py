@@ -7,6 +7,7 @@ from entrepot.actions import certificates, sign_in, single_sign_on, workload
 from entrepot.errors import Denied
 from entrepot.http import cookies
 from entrepot.http.messages import Request
+from entrepot.http.same_site import is_from_elsewhere
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import ANONYMOUS, Principal
 
@@ -37,9 +38,8 @@ async def _by_session(request: Request) -> Principal | None:
     principal = await single_sign_on.with_session(request.app, cookies.read(request).get(cookies.SESSION, ""))
     if principal is None:
         return None
-    # Browsers that are too old to say so keep the cookie from other sites' forms all the same.
-    own = request.header(b"sec-fetch-site") in {None, "same-origin", "none"}
-    if not own and request.method not in _SAFE_METHODS:
+    # Browsers that say neither keep the cookie from other sites' forms all the same.
+    if request.method not in _SAFE_METHODS and is_from_elsewhere(request):
         raise Denied("another site's page may not do this in your name")
     return principal
 

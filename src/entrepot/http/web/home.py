@@ -10,6 +10,7 @@ from entrepot.http.authorize import base_url
 from entrepot.http.errors import status_and_code
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response
+from entrepot.http.same_site import is_from_elsewhere
 from entrepot.http.web import return_to
 from entrepot.settings import OIDCProvider
 
@@ -42,7 +43,7 @@ async def home(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Check the form, and start a session."""
-    if request.header(b"sec-fetch-site") not in {None, "same-origin", "none"}:
+    if is_from_elsewhere(request):
         raise Denied("another site's page may not sign you in here")
     form = await read_form(request)
     target = return_to.parse(form.get("return_to", ""))
