@@ -1,5 +1,10 @@
-"""Every API and every kind of data of the official suite passes; nothing is skipped."""
+"""Every API and every kind of data of the official suite passes; nothing is skipped, but mounts.
 
+The suite asks for tokens that name one repository, and such a token mounts from no other: what the specification has for
+that, 202 and an upload, is what it gets.
+"""
+
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +16,12 @@ from tests.peers.entrepot import Entrepot
 from tests.peers.registry import Registry
 
 VERSIONS = ("1.1", "dev")
+MOUNTED_NOT = {"Blob anonymous mount": "Skip"}
+_MOUNT = re.compile(
+    r"\n##### sha\d+ blobs/mount(?: anonymous)?/blob-mount(?:-anonymous)?: skipped\n.*status 202, fell back"
+)
+    r"\n##### sha\d+ blobs/mount(?: anonymous)?/blob-mount(?:-anonymous)?: skipped\n.*status 202, fell back"
+)
 SPARSE_CONFIG = """\
 [registry]
 allow_sparse_manifests = true
@@ -29,7 +40,8 @@ def sparse_registry(tmp_path_factory: pytest.TempPathFactory, certificate: Certi
 def _assert_passed(outcome: Outcome, *, but: dict[str, str]) -> None:
     everything = outcome.apis | outcome.data
     others = {name: verdict for name, verdict in everything.items() if verdict != "Pass"}
-    if outcome.not_passed or others != but:
+    not_passed = [one for one in outcome.not_passed if not _MOUNT.match(one)]
+    if not_passed or others != {**but, **MOUNTED_NOT}:
         pytest.fail(str(outcome), pytrace=False)
     assert (len(outcome.apis), len(outcome.data)) == (API_ROWS, DATA_ROWS)
 
