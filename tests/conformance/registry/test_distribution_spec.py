@@ -1,7 +1,7 @@
 """Every API and every kind of data of the official suite passes; nothing is skipped, but mounts.
 
-The suite asks for tokens that name one repository, and such a token mounts from no other: what the specification has for
-that, 202 and an upload, is what it gets.
+The suite asks for tokens that name one repository, and such a token mounts from no other: what the specification has
+for that, 202 and an upload, is what it gets.
 """
 
 import re
@@ -18,8 +18,6 @@ from tests.peers.registry import Registry
 VERSIONS = ("1.1", "dev")
 MOUNTED_NOT = {"Blob anonymous mount": "Skip"}
 _MOUNT = re.compile(
-    r"\n##### sha\d+ blobs/mount(?: anonymous)?/blob-mount(?:-anonymous)?: skipped\n.*status 202, fell back"
-)
     r"\n##### sha\d+ blobs/mount(?: anonymous)?/blob-mount(?:-anonymous)?: skipped\n.*status 202, fell back"
 )
 SPARSE_CONFIG = """\
