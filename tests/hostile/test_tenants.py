@@ -43,10 +43,10 @@ def tenants(target: Target) -> Tenants:
     """A public namespace beside a private one, and a user who may do nothing of her own."""
     run([PROGRAM, "namespace", "public", "open", "--data", target.data])
     with closing(sqlite3.connect(target.data / "entrepot.db", timeout=60)) as database, database:
-        row = ("local", OTHER, OTHER, "", "", passwords.hash_password(PASSWORD), False, False, False, 0)
+        row = ("local", OTHER, OTHER, "", "", passwords.hash_password(PASSWORD), False, False, False, 0, 0)
         database.execute(
             "INSERT INTO users (provider, subject, name, display_name, email, password_hash, administrator, disabled,"
-            " gone, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " gone, epoch, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
         database.execute("INSERT INTO changes (topic) VALUES ('users')")
