@@ -1,7 +1,7 @@
 """App: everything a request needs that lives longer than the request. The one place that opens and closes resources."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from entrepot.identity.issuers import Issuers
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
 from entrepot.identity.providers import load_authorities, open_directories
+from entrepot.lifecycle.readiness import Readiness
 from entrepot.outbound.client import Outbound
 from entrepot.settings import CertificateProvider, OIDCProvider, Settings
 from entrepot.storage.open import open_store
@@ -43,6 +44,7 @@ class App:
     issuers: Issuers
     sign_in_again_days: Mapping[str, int]
     """By the names of providers that are never asked about somebody who does not sign in."""
+    readiness: Readiness
     pulls: PullLog
     forwarder: Forwarder
     cache: Cache[Any]
@@ -51,8 +53,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_clock) -> AsyncIterator[App]:
-    """Open the resources that the settings name, in the event loop that will use them; close them at the end."""
+async def open_app(
+    settings: Settings, metrics: Metrics, clock: Clock = system_clock, is_stopping: Callable[[], bool] = lambda: False
+) -> AsyncIterator[App]:
+    """Open the resources that the settings name, in the event loop that will use them; close them at the end.
+
+    `is_stopping` tells that the server was told to end, and still serves.
+    """
 
     def on_damage(blob: StoredBlob) -> None:
         metrics.damaged_blobs.inc()
@@ -75,6 +82,8 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
             resources.push_async_callback(directory.close)
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
+        readiness = Readiness(database, store, is_stopping)
+        resources.callback(readiness.close)
         cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
         forwarder = Forwarder(
             settings.audit,
@@ -98,6 +107,7 @@ async def open_app(settings: Settings, metrics: Metrics, clock: Clock = system_c
                 for provider in settings.providers
                 if isinstance(provider, OIDCProvider | CertificateProvider)
             },
+            readiness=readiness,
             pulls=pulls,
             forwarder=forwarder,
             cache=cache,

@@ -15,12 +15,15 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.sharedctypes import RawValue, Synchronized
 from pathlib import Path
+from typing import Any
 
+from granian import _signals as granian_signals
+from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
-from granian.server.mp import MPServer as Server
+from granian.server.mp import MPServer, WorkerProcess
 
 from entrepot.app import open_app
 from entrepot.errors import Invalid
@@ -46,6 +49,10 @@ SUPERVISE_SECONDS = 2.0
 ADDRESS_WAIT_SECONDS = 5.0
 """How long an address may be taken at the start: the processes of a killed server end a moment after it."""
 ADDRESS_POLL_SECONDS = 0.1
+STOP_WORKER = signal.SIGUSR1
+"""By what the main process, and nobody else, has a worker finish what it has in hand and end."""
+LEAVING_SECONDS_MAX = 24 * 3600
+"""How long a worker that was replaced may take for what it had in hand, at least, when others are replaced again."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -56,13 +63,14 @@ def serve(settings: Settings, maintenance_command: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises Invalid for an address that cannot be one."""
     host, port = listen_address(settings.server.listen)
     metrics_directory = telemetry_metrics.share_between_processes()
-    server = _granian(settings, host, port)
+    stopping = RawValue(ctypes.c_bool, False)
+    server = _granian(settings, host, port, stopping)
     supervisor = _Supervisor(settings, server, maintenance_command)
     server.on_startup(supervisor.start)
     _lead_workers()
     turn = multiprocessing.Value("L", os.getpid())
     try:
-        server.serve(target_loader=lambda: _make_application(settings, turn), wrap_loader=False)
+        server.serve(target_loader=lambda: _make_application(settings, turn, stopping), wrap_loader=False)
     finally:
         supervisor.stop()
         shutil.rmtree(metrics_directory, ignore_errors=True)
@@ -118,21 +126,99 @@ def die_with(parent: int) -> None:
 
 
 def _lead_workers() -> None:
-    """Have the processes that are forked from now on end when they are told to, and with this one."""
+    """Have the processes that are forked from now on end when this one tells them to, and with it."""
     # Not so by default since Python 3.14: then they would be given the application by pickling, which cannot be done.
     multiprocessing.set_start_method("fork", force=True)
     parent = os.getpid()
 
     def become_worker() -> None:
-        # Until a worker has handlers of its own it has copies of this process's, which would swallow the signal.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Until a worker has handlers of its own it has copies of this process's, which would swallow the signals.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         die_with(parent)
 
     os.register_at_fork(after_in_child=become_worker)
+    granian_signals.set_loop_signals = _listen_to_main_process
 
 
-def _granian(settings: Settings, host: str, port: int) -> Server:
-    return Server(
+def _listen_to_main_process(loop: object) -> WorkerSignal:
+    """In the place of Granian's own function, in a worker that begins to serve.
+
+    A service manager and a terminal signal all processes of a program, and Granian's workers would take that for the
+    main process's word; the third signal stops their event loop, and with it the uploads that it has in hand; and one
+    that comes between loading the application and serving is lost.
+    """
+    stop, told = WorkerSignal(), False
+
+    def end(number: int, frame: object) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            stop.set()
+
+    signal.signal(STOP_WORKER, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    return stop
+
+
+class _Server(MPServer):
+    """Granian's main process, but for how it stops: balancers hear of it first, and nothing that a worker has in hand
+    is cut off because its certificate is an old one."""
+
+    def __init__(self, *, delay_seconds: int, stopping: ctypes.c_bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._delay_seconds = delay_seconds
+        self._stopping = stopping
+        self._leaving: list[tuple[float, Any]] = []
+        """Workers that were replaced, and since when."""
+
+    def signal_handler_interrupt(self, *args: object, **kwargs: object) -> None:
+        """Tell that this server is about to end, and go on accepting for a while. A second signal ends that."""
+        again, self._stopping.value = self._stopping.value, True
+        if again or not self._delay_seconds:
+            super().signal_handler_interrupt()  # type: ignore[no-untyped-call]
+        else:
+            timer = threading.Timer(self._delay_seconds, super().signal_handler_interrupt)
+            timer.daemon = True
+            timer.start()
+
+    def _spawn_worker(self, *args: Any, **kwargs: Any) -> WorkerProcess:
+        worker: Any = super()._spawn_worker(*args, **kwargs)
+        worker.terminate = partial(_tell_to_stop, worker)
+        return worker  # type: ignore[no-any-return]
+
+    def _respawn_workers(self, workers: Sequence[int], spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
+        """Let the old workers finish what they have in hand, however long that takes."""
+        self._leaving = [(since, worker) for since, worker in self._leaving if worker.is_alive()]
+        for since, worker in self._leaving:
+            if since < time.monotonic() - LEAVING_SECONDS_MAX:
+                worker.kill()
+        for position in workers:
+            self.respawned_wrks[position] = time.monotonic()
+            old: Any = self.wrks[position]
+            new: Any = self._spawn_worker(idx=position, target=spawn_target, callback_loader=target_loader)
+            new.start()
+            self.wrks[position] = new
+            time.sleep(delay)
+            old.terminate()
+            self._leaving.append((time.monotonic(), old))
+
+    def _stop_workers(self) -> None:
+        self.wrks += [worker for _, worker in self._leaving]
+        super()._stop_workers()  # type: ignore[no-untyped-call]
+
+
+def _tell_to_stop(worker: Any) -> None:
+    worker.interrupt_by_parent = True
+    if worker.is_alive():
+        os.kill(worker.inner.pid, STOP_WORKER)
+
+
+def _granian(settings: Settings, host: str, port: int, stopping: ctypes.c_bool) -> _Server:
+    return _Server(
+        delay_seconds=settings.server.shutdown_delay_seconds,
+        stopping=stopping,
         target="entrepot",
         address=host,
         port=port,
@@ -156,7 +242,7 @@ def _granian(settings: Settings, host: str, port: int) -> Server:
     )
 
 
-def _make_application(settings: Settings, turn: "Synchronized[int]") -> Application:
+def _make_application(settings: Settings, turn: "Synchronized[int]", stopping: ctypes.c_bool) -> Application:
     """Runs in each worker process."""
     telemetry_logging.configure(settings.log.level)
     pin = partial(_pin, turn) if settings.server.pin_workers and sys.platform == "linux" else _stay
@@ -168,7 +254,8 @@ def _make_application(settings: Settings, turn: "Synchronized[int]") -> Applicat
         gc.freeze()
         pin()
 
-    return Application(open_app(settings, Metrics()), AccessLog(enabled=settings.log.access), settle)
+    opening = open_app(settings, Metrics(), is_stopping=lambda: stopping.value)
+    return Application(opening, AccessLog(enabled=settings.log.access), settle)
 
 
 def _pin(turn: "Synchronized[int]") -> None:
@@ -194,7 +281,7 @@ def _stay() -> None:
 class _Supervisor:
     """Keeps a maintenance process running, and has the workers replaced when the certificate's files change."""
 
-    def __init__(self, settings: Settings, server: Server, maintenance_command: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, server: _Server, maintenance_command: Sequence[str]) -> None:
         self._files = [file for file in (settings.server.tls_cert, settings.server.tls_key) if file is not None]
         self._server = server
         self._command = [*maintenance_command, "--follow", str(os.getpid())]
@@ -220,7 +307,6 @@ class _Supervisor:
                 self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
             self._stopping.wait(SUPERVISE_SECONDS)
             if self._server.interrupt_signal:
-                self._tell_workers_to_stop()
                 continue
             now = [_version(file) for file in self._files]
             if now != seen:
@@ -240,11 +326,6 @@ class _Supervisor:
             return
         log.info("the certificate changed: replacing the workers")
         self._server.signal_handler_reload()  # type: ignore[no-untyped-call]
-
-    def _tell_workers_to_stop(self) -> None:
-        """Again: a worker that was just starting forgets what it is told before it serves."""
-        for worker in list(self._server.wrks):
-            worker.terminate()  # type: ignore[no-untyped-call]
 
 
 def _version(file: Path) -> tuple[int, int] | None:

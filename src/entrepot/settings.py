@@ -53,6 +53,8 @@ class ServerSettings(_Section):
     """PEM file (PKCS#8) with the certificate's key."""
     drain_seconds: int = Field(default=30, ge=1, le=3600)
     """How long requests in flight may go on after SIGTERM; an upload cut off then can be resumed."""
+    shutdown_delay_seconds: int = Field(default=0, ge=0, le=600)
+    """How long, after SIGTERM, new connections are still taken while `/readyz` says 503: time for balancers to look."""
     header_timeout_seconds: int = Field(default=30, ge=1, le=60)
     """How long a client may take to send a request's headers."""
     body_idle_seconds: int = Field(default=60, ge=1, le=3600)

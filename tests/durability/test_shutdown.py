@@ -1,6 +1,7 @@
 """The server is told to end: what it has in hand it finishes, within the time that it is given for that."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from entrepot.server import SUPERVISE_SECONDS
 from tests.clients.images import digest_of
 from tests.durability.conftest import MakeEntrepot
 from tests.durability.consistency import assert_consistent
@@ -32,6 +34,8 @@ WAIT_SECONDS_MAX = 60
 LONG_DRAIN = "[server]\ndrain_seconds = 3600\n"
 SHORT_DRAIN = "[server]\ndrain_seconds = 2\n"
 POLL_SECONDS = 0.02
+SIGNALS = 5
+"""More than the web server has room for."""
 
 
 def _wait_until_refused(registry: Entrepot) -> None:
@@ -201,3 +205,46 @@ def test_second_server_on_the_same_address_is_refused(make_entrepot: MakeEntrepo
     with Connection(first) as connection:
         assert get_blob(connection, REPOSITORY, f"sha256:{'0' * 64}").status == 404
     first.stop()
+
+
+def test_upload_goes_on_however_often_the_processes_are_told_to_end(make_entrepot: MakeEntrepot) -> None:
+    """As a service manager that signals all of them, and people who ask again: once is enough."""
+    registry = make_entrepot(config=LONG_DRAIN)
+    registry.start()
+    wait_for_family(registry)
+    family = descendants(registry.server.pid)
+    content = random.Random(4).randbytes(3_000_000)
+    path = finishing(f"/v2/{REPOSITORY}/blobs/uploads/", content)
+    with half_sent(registry, "POST", path, content, len(content) // 3) as connection:
+        for _ in range(SIGNALS):
+            os.killpg(registry.server.pid, signal.SIGTERM)
+            time.sleep(POLL_SECONDS)
+        _wait_until_refused(registry)
+        # Longer than the supervisor takes for a round: what it does meanwhile disturbs nobody.
+        time.sleep(2 * SUPERVISE_SECONDS)
+        connection.send(content[len(content) // 3 :])
+        assert connection.answer().status == 201
+    _assert_ends(registry, family)
+
+
+def test_balancers_are_told_before_connections_are_refused(make_entrepot: MakeEntrepot) -> None:
+    registry = make_entrepot(config="[server]\nshutdown_delay_seconds = 600\n")
+    registry.start()
+    wait_for_family(registry)
+    family = descendants(registry.server.pid)
+    image = make_image(random.Random(5))
+    with Connection(registry) as before:
+        push_image(before, REPOSITORY, "before", image)
+        os.killpg(registry.server.pid, signal.SIGTERM)
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while (answer := request(registry, "GET", "/readyz")).status != 503:
+            assert time.monotonic() < deadline
+            time.sleep(POLL_SECONDS)
+        assert json.loads(answer.body)["status"] == "stopping"
+        assert request(registry, "GET", "/healthz").status == 200
+        assert_image_pulls(before, REPOSITORY, "before", image)
+        with Connection(registry) as connection:
+            push_image(connection, REPOSITORY, "meanwhile", make_image(random.Random(6)))
+    # Who does not want to wait says so once more.
+    registry.server.signal(signal.SIGTERM)
+    _assert_ends(registry, family)

@@ -17,7 +17,8 @@ TOLD_SECONDS_MAX = 10
 
 def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client) -> None:
     assert anybody.get("/healthz").json() == {"status": "alive"}
-    assert anybody.get("/readyz").json() == {"status": "ready"}
+    checks = {"database": "ok", "storage reading": "ok", "storage writing": "ok"}
+    assert anybody.get("/readyz").json() == {"status": "ready", "checks": checks}
     counts = anybody.get("/metrics")
     assert 'entrepot_http_requests_total{method="GET",route="/readyz",status="200"}' in counts.text
     assert set_up.server.password not in counts.text

@@ -45,7 +45,7 @@ def remains(data: Path) -> Remains:
 def upload_files(data: Path) -> list[str]:
     """The files of unfinished uploads."""
     names = [path.name for path in (data / "storage" / "uploads").iterdir()]
-    return sorted(name for name in names if not name.startswith(".ready-"))
+    return sorted(names)
 
 
 def open_uploads(data: Path) -> int:
@@ -74,10 +74,9 @@ def _entries(root: Path, folder: str) -> frozenset[tuple[str, int]]:
         return known[1]
     found = set()
     for entry in os.scandir(root / folder):
-        # A file may go while it is looked at: readiness checks write one.
-        if not entry.name.startswith(".ready-"):
-            with suppress(FileNotFoundError):
-                found.add((f"{folder}/{entry.name}", entry.stat().st_size))
+        # A file may go while it is looked at.
+        with suppress(FileNotFoundError):
+            found.add((f"{folder}/{entry.name}", entry.stat().st_size))
     if time.time_ns() - changed_ns > SETTLED_NS:
         _seen[root, folder] = changed_ns, frozenset(found)
     return frozenset(found)

@@ -136,8 +136,12 @@ class Driver(Protocol):
         """All objects in the folder for garbage, in no order."""
         ...
 
-    async def ready(self) -> None:
-        """Return when the store can be written, raise StorageUnavailable otherwise."""
+    async def check_reading(self) -> None:
+        """Return when the store can be read, raise StorageUnavailable otherwise. Writes nothing."""
+        ...
+
+    async def check_writing(self) -> None:
+        """The same for writing, as far as that can be known without doing it. Raises StorageHasNoSpace, too."""
         ...
 
     async def close(self) -> None: ...

@@ -21,6 +21,8 @@ READ_BYTES = 1024 * 1024
 THREADS_MAX = 8
 PIECES_IN_CALL_MAX = 1024
 FLUSH_BYTES = 32 * 1024 * 1024
+FREE_BYTES_MIN = 1024 * 1024
+"""With less room than this a disk counts as full."""
 _SYNC_FILE_RANGE_WRITE = 2
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -107,7 +109,10 @@ class FilesystemDriver:
             for name, modified_at_ms in await self.run(_listing, folder):
                 yield StoredObject(f"{layout.GARBAGE}/{name}", modified_at_ms)
 
-    async def ready(self) -> None:
+    async def check_reading(self) -> None:
+        await self.run(_check_readable, self._path(layout.UPLOADS))
+
+    async def check_writing(self) -> None:
         await self.run(_check_writable, self._path(layout.UPLOADS))
 
     async def close(self) -> None:
@@ -376,11 +381,15 @@ def _entries(directory: Path) -> Iterator[tuple[str, int]]:
                 continue
 
 
+def _check_readable(directory: Path) -> None:
+    with os.scandir(directory) as entries:
+        next(entries, None)
+
+
 def _check_writable(directory: Path) -> None:
-    probe = directory / f".ready-{os.getpid()}"
-    file = os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, b"1")
-    finally:
-        os.close(file)
-        probe.unlink(missing_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        # A disk that is mounted read-only, or became so by an error, says the same as one of somebody else's.
+        raise PermissionError(errno.EACCES, "the directory cannot be written", str(directory))
+    status = os.statvfs(directory)
+    if status.f_bavail * status.f_frsize < FREE_BYTES_MIN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))

@@ -135,11 +135,16 @@ class ObjectStoreDriver:
         except _FAILURES as error:
             raise _unavailable() from error
 
-    async def ready(self) -> None:
+    async def check_reading(self) -> None:
         try:
-            await obstore.put_async(self._store, "ready", b"1")
+            # Nothing is there: a bucket that can be listed says so at once, however much is in it.
+            async for _ in obstore.list(self._store, prefix="ready/"):
+                break
         except _FAILURES as error:
             raise _unavailable() from error
+
+    async def check_writing(self) -> None:
+        """Only a write would tell, and who asks whether the registry is ready shall not cause one."""
 
     async def close(self) -> None:
         return None

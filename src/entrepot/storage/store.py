@@ -5,6 +5,7 @@ not reach the driver: they travel with their records (decision 0012).
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from entrepot.errors import ClientGone, EntrepotError, TooSlow
 from entrepot.oci.digest import Digest, Hasher, new_hasher
 from entrepot.storage import layout
 from entrepot.storage.driver import Access, Driver, Held, PartWriter, StoredObject, UploadState
-from entrepot.storage.errors import BlobDamaged, ContentMismatch
+from entrepot.storage.errors import BlobDamaged, ContentMismatch, StorageHasNoSpace, StorageUnavailable
 from entrepot.storage.threads import roaming_threads
 
 BATCH_BYTES_MAX = 1024 * 1024
@@ -34,6 +35,8 @@ HASHED_AT_ONCE_BYTES_MAX = 64 * 1024
 HASHED_ALONE_BYTES = 128 * 1024
 """Pieces this large, on average, are hashed one by one; smaller ones are worth a copy that joins them."""
 HASHING_THREADS_MAX = 4
+WRITE_FAILURE_SECONDS = 30
+"""How long the store counts as one that cannot be written after a push that it failed, unless another one succeeds."""
 HASHERS_MAX = 4096
 """Unfinished hashes remembered between two requests of an upload; the oldest is forgotten, and hashed again."""
 
@@ -60,6 +63,7 @@ class BlobStore:
         self._on_damage = on_damage
         self._hashers: OrderedDict[str, tuple[UploadState, str, Hasher]] = OrderedDict()
         self._receiving = 0
+        self._write_failure: tuple[float, EntrepotError] | None = None
 
     async def receive(
         self, upload: UploadState, body: AsyncIterator[bytes], algorithm: str, checkpoint: Checkpoint
@@ -76,9 +80,14 @@ class BlobStore:
         hasher = await self._hasher(upload, algorithm) if upload.parts else new_hasher(algorithm)
         self._receiving += 1
         try:
-            return await self._receive(upload, body, algorithm, hasher, checkpoint)
+            received = await self._receive(upload, body, algorithm, hasher, checkpoint)
+        except (StorageUnavailable, StorageHasNoSpace) as error:
+            self._write_failure = time.monotonic(), error
+            raise
         finally:
             self._receiving -= 1
+        self._write_failure = None
+        return received
 
     async def _receive(
         self,
@@ -221,8 +230,20 @@ class BlobStore:
         async for entry in self._driver.aside():
             yield StoredObject(layout.before_aside(entry.location), entry.modified_at_ms)
 
-    async def ready(self) -> None:
-        await self._driver.ready()
+    async def check_reading(self) -> None:
+        """Raises StorageUnavailable when nothing can be read."""
+        await self._driver.check_reading()
+
+    async def check_writing(self) -> None:
+        """Raises StorageUnavailable, StorageHasNoSpace when it is known that nothing can be written. Writes nothing.
+
+        Some disks say only to a write that they take none: what the last push met counts for a while.
+        """
+        await self._driver.check_writing()
+        if self._write_failure is not None:
+            failed_at, error = self._write_failure
+            if time.monotonic() - failed_at < WRITE_FAILURE_SECONDS:
+                raise error.with_traceback(None)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=True)

@@ -156,6 +156,7 @@ async def test_more_is_listed_than_fits_into_one_answer_of_the_store(opened: Ope
     assert {layout.upload_id(entry.location) async for entry in opened.store.objects()} == uploads
 
 
-async def test_store_that_can_be_written_is_ready(opened: Opened) -> None:
-    await opened.store.ready()
-    await opened.store.ready()
+async def test_store_that_works_can_be_read_and_written_and_looking_leaves_nothing(opened: Opened) -> None:
+    await opened.store.check_reading()
+    await opened.store.check_writing()
+    assert [entry async for entry in opened.store.objects()] == []

@@ -64,13 +64,13 @@ async def listing(store: BlobStore, upload: UploadState, blob: StoredBlob) -> No
         pass
 
 
-async def ready(store: BlobStore, upload: UploadState, blob: StoredBlob) -> None:
-    await store.ready()
+async def look(store: BlobStore, upload: UploadState, blob: StoredBlob) -> None:
+    await store.check_reading()
 
 
 @pytest.mark.parametrize(
     "operation",
-    [receive, go_on, commit, check, read, delete, discard, listing, ready],
+    [receive, go_on, commit, check, read, delete, discard, listing, look],
     ids=lambda operation: operation.__name__,
 )
 async def test_failure_of_the_store_is_told_as_unavailable(opened: Opened, operation: Operation) -> None:
@@ -86,7 +86,7 @@ async def test_failure_of_the_store_is_told_as_unavailable(opened: Opened, opera
     await broken.close()
 
 
-async def test_bucket_or_directory_that_is_not_there_is_not_ready(opened: Opened) -> None:
+async def test_bucket_or_directory_that_is_not_there_cannot_be_read(opened: Opened) -> None:
     if opened.implementation.scheme == "s3":
         store = opened.another_worker(url="s3://there-is-no-such-bucket/prefix")
     else:
@@ -94,5 +94,5 @@ async def test_bucket_or_directory_that_is_not_there_is_not_ready(opened: Opened
         shutil.rmtree(opened.data / "storage")
 
     with pytest.raises(StorageUnavailable):
-        await store.ready()
+        await store.check_reading()
     await store.close()
