@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from entrepot.audit import record
+from entrepot.audit import record, witness
 from entrepot.audit.forward import Forwarder
 from entrepot.audit.pulls import PullLog
+from entrepot.audit.witness import Witness
 from entrepot.clock import Clock, system_clock
 from entrepot.database.changes import Cache
 from entrepot.database.database import Database
@@ -37,6 +38,7 @@ class App:
     database: Database
     store: BlobStore
     keys: Keys
+    witness: Witness
     passwords: Verifier
     directories: tuple[PasswordProvider, ...]
     authorities: tuple[CertificateVerifier, ...]
@@ -97,6 +99,7 @@ async def open_app(
             database=database,
             store=store,
             keys=keys,
+            witness=witness.at(settings.data / "keys", keys.audit),
             passwords=passwords,
             directories=directories,
             authorities=load_authorities(settings.providers),

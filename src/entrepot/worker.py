@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from entrepot.app import App
 from entrepot.audit import chain, heads, segments
-from entrepot.audit.heads import ChainBroken
 from entrepot.audit.segments import DAY_MS
+from entrepot.audit.witness import ChainBroken
 from entrepot.database import changes
 from entrepot.errors import Conflict, EntrepotError
 from entrepot.lifecycle import accounts, garbage, stale_uploads, store_identity
@@ -91,12 +91,15 @@ async def _seal_audit(app: App) -> int:
 async def _sign_audit(app: App) -> int:
     now_ms = app.clock()
     signed = await app.database.look_up(heads.last)
-    if signed is None or now_ms - signed.signed_at_ms >= app.settings.audit.sign_every_seconds * 1000:
-        try:
-            await heads.sign_end(app.database, app.keys.audit, now_ms)
-        except ChainBroken:
-            app.metrics.audit_chain_broken.inc()
-            raise
+    try:
+        if signed is None or now_ms - signed.signed_at_ms >= app.settings.audit.sign_every_seconds * 1000:
+            await heads.sign_end(app.database, app.witness, now_ms)
+        await heads.keep_newest(app.database, app.witness)
+    except ChainBroken:
+        app.metrics.audit_chain_broken.inc()
+        raise
+    kept = app.witness.read()
+    app.metrics.audit_signed.set(kept["seq"] if kept is not None else 0)
     return 0
 
 
@@ -107,7 +110,7 @@ async def _archive_audit(app: App) -> int:
     await segments.archive(
         app.database,
         app.store,
-        app.keys.audit,
+        app.witness,
         app.clock,
         segment_records=app.settings.audit.segment_records,
         retention_days=days,

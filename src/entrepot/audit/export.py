@@ -12,7 +12,7 @@ So a line cannot be changed, removed, added or moved: the chain and the heads sa
 that there was one.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -26,6 +26,7 @@ from entrepot.audit.hashing import FORMAT, START, canonical, hash_of, time_ms, t
 from entrepot.audit.query import Filter, Found
 from entrepot.audit.signing import key_id, sign
 from entrepot.audit.tables import audit_heads, audit_records, audit_segments
+from entrepot.audit.witness import Witness
 from entrepot.clock import Clock
 from entrepot.database.database import Database
 
@@ -43,26 +44,31 @@ class Range:
     previous: str
 
 
-async def lines(database: Database, key: Ed25519PrivateKey, wanted: Filter, clock: Clock) -> AsyncIterator[bytes]:
+async def lines(database: Database, witness: Witness, wanted: Filter, clock: Clock) -> AsyncIterator[bytes]:
     """The export of what the database holds, some lines at a time. Seals what is pending first.
 
-    A range of time cuts off what is before and after it; what else the filter leaves out is hidden.
+    A range of time cuts off what is before and after it; what else the filter leaves out is hidden. What the witness
+    knows to have been signed is in the range, and its head among the lines: where the database was set back, whoever
+    verifies the export is told. Raises ChainBroken when the witness cannot be read.
     """
     await chain.seal_all(database)
-    chosen = await database.read(range_of, wanted)
-    async for piece in lines_of(database, key, chosen, wanted, clock):
+    chosen = await database.read(range_of, wanted, witness.read())
+    async for piece in lines_of(database, witness, chosen, wanted, clock):
         yield piece
 
 
 async def lines_of(
-    database: Database, key: Ed25519PrivateKey, chosen: Range, wanted: Filter, clock: Clock
+    database: Database, witness: Witness, chosen: Range, wanted: Filter, clock: Clock
 ) -> AsyncIterator[bytes]:
     """The export of these records."""
-    writer = Writer(key, chosen, wanted)
+    writer, kept = Writer(witness.key, chosen, wanted), witness.read()
     yield writer.header()
     for start in range(chosen.first, chosen.last + 1, RECORDS_AT_A_TIME):
         end = min(chosen.last, start + RECORDS_AT_A_TIME - 1)
-        yield writer.records(*await database.read(_piece, start, end, wanted))
+        rows, shown, signed = await database.read(_piece, start, end, wanted)
+        if kept is not None and start <= kept["seq"] <= end:
+            signed[kept["seq"]] = kept
+        yield writer.records(rows, shown, signed)
     yield writer.closing(clock())
 
 
@@ -75,12 +81,14 @@ async def records(database: Database, wanted: Filter) -> AsyncIterator[list[Foun
         yield [found for found in rows if found.seq in shown]
 
 
-def range_of(connection: Connection, wanted: Filter) -> Range:
+def range_of(connection: Connection, wanted: Filter, kept: Mapping[str, Any] | None = None) -> Range:
     """All records that there must be, or those between the first and the last in the filter's range of time.
 
-    What must be there is not asked of the records: one that was removed at either end would not be missed.
+    What must be there is not asked of the records: one that was removed at either end would not be missed. `kept` is
+    the head that was kept outside of the database.
     """
     first, last = _must_be_there(connection)
+    last = max(last, kept["seq"] if kept is not None else 0)
     if wanted.from_ms is not None or wanted.to_ms is not None:
         low, high = query.bounds(connection, wanted)
         time_only = Filter(from_ms=wanted.from_ms, to_ms=wanted.to_ms).conditions()

@@ -1,17 +1,19 @@
-"""Signs the chain's end, so that nobody can write the records before it anew without the key."""
+"""Signs the chain's end, so that nobody can write the records before it anew without the key.
+
+What was signed last is kept outside of the database, too (`witness.py`), and nothing that lacks it is signed.
+"""
 
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Row, select
 
 from entrepot.audit import chain
 from entrepot.audit.hashing import START, hash_of, link, time_text
-from entrepot.audit.signing import sign
+from entrepot.audit.signing import is_signed, sign
 from entrepot.audit.tables import audit_heads, audit_records
+from entrepot.audit.witness import ACCEPT, ChainBroken, Witness
 from entrepot.database.database import Database
 from entrepot.database.dialect import execute, insert_or_ignore
-from entrepot.errors import Unavailable
 
 CHECKED_RECORDS = 1000
 """Records that are read at a time."""
@@ -20,31 +22,66 @@ SEQ_MAX = 2**63 - 1
 _INSERT = insert_or_ignore(audit_heads, "seq")
 
 
-class ChainBroken(Unavailable):
-    """The records in the database are not those that were sealed."""
-
-
-async def sign_end(database: Database, key: Ed25519PrivateKey, now_ms: int) -> bool:
+async def sign_end(database: Database, witness: Witness, now_ms: int) -> bool:
     """Sign the newest record's hash if it moved since the last time; answers whether it did. Raises ChainBroken."""
     seq, hash_ = await database.read(chain.end)
-    signed = await sign_until(database, key, seq, now_ms)
+    signed = await sign_until(database, witness, seq, now_ms)
     if signed is not None and signed != hash_:
         raise _broken(seq)
     return signed is not None
 
 
-async def sign_until(database: Database, key: Ed25519PrivateKey, seq: int, now_ms: int) -> str | None:
+async def sign_until(database: Database, witness: Witness, seq: int, now_ms: int) -> str | None:
     """Sign the hash of this record and answer it; None when it is signed already. Raises ChainBroken.
 
     What comes after the signed record before it is checked first: the key vouches for nothing that was changed since.
     """
+    await check_end(database, witness)
     signed = await database.read(last, seq)
     signed_seq, hash_ = (signed.seq, signed.hash) if signed is not None else (0, START)
     if signed_seq == seq:
         return None
     hash_ = await _checked(database, signed_seq, hash_, seq)
-    await database.write(add, key, seq, hash_, now_ms)
+    head = sign(witness.key, _statement(seq, hash_, now_ms))
+    await database.write(_add, head, now_ms)
+    witness.keep(head)
     return hash_
+
+
+async def keep_newest(database: Database, witness: Witness) -> None:
+    """Keep the newest head here, too, if another replica signed it. Raises ChainBroken."""
+    await check_end(database, witness)
+    newest = await database.look_up(last)
+    kept = witness.read()
+    if newest is not None and (kept is None or kept["seq"] < newest.seq):
+        head = statement_of(newest)
+        if not is_signed(witness.key.public_key(), head):
+            raise _broken(newest.seq)
+        witness.keep(head)
+
+
+async def check_end(database: Database, witness: Witness) -> None:
+    """Raises ChainBroken when the database lacks what was signed, or has another record in its place."""
+    kept = witness.read()
+    if kept is None:
+        return
+    sealed, hash_ = await database.look_up(_sealed_and_signed, kept["seq"])
+    if sealed < kept["seq"] or hash_ != kept["hash"]:
+        raise ChainBroken(
+            f"the audit log in the database is not the one that was signed up to record {kept['seq']} at "
+            f"{kept['time']}: it ends with record {sealed}, or records were replaced. Nothing newer is signed. If an "
+            f"older backup was restored on purpose, run {ACCEPT}; if not, find out who writes to the database"
+        )
+
+
+async def accept(database: Database, witness: Witness) -> int:
+    """Let the database's log be the one that is signed on; returns up to which record that is signed."""
+    newest = await database.read(last)
+    if newest is None:
+        witness.path.unlink(missing_ok=True)
+        return 0
+    witness.replace(statement_of(newest))
+    return int(newest.seq)
 
 
 def last(connection: Connection, until: int = SEQ_MAX) -> Row[Any] | None:
@@ -65,11 +102,16 @@ def statement_of(head: Row[Any]) -> dict[str, Any]:
     return {**_statement(head.seq, head.hash, head.signed_at_ms), **signature}
 
 
-def add(connection: Connection, key: Ed25519PrivateKey, seq: int, hash_: str, now_ms: int) -> None:
-    """Sign this record's hash; does nothing if it is signed already."""
-    signed = sign(key, _statement(seq, hash_, now_ms))
-    values = {"seq": seq, "hash": hash_, "signed_at_ms": now_ms}
-    execute(connection, _INSERT, {**values, "key_id": signed["key_id"], "signature": signed["signature"]})
+def _add(connection: Connection, head: dict[str, Any], now_ms: int) -> None:
+    """Does nothing if the record is signed already."""
+    values = {name: head[name] for name in ("seq", "hash", "key_id", "signature")}
+    execute(connection, _INSERT, {**values, "signed_at_ms": now_ms})
+
+
+def _sealed_and_signed(connection: Connection, seq: int) -> tuple[int, str | None]:
+    """Where the chain ends, and the hash that was signed for this record."""
+    signed = select(audit_heads.c.hash).where(audit_heads.c.seq == seq)
+    return chain.end(connection)[0], connection.execute(signed).scalar()
 
 
 def _statement(seq: int, hash_: str, at_ms: int) -> dict[str, Any]:

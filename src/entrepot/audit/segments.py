@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from entrepot.audit import heads, query
 from entrepot.audit.export import EVERYTHING, Range, hash_before, lines_of
 from entrepot.audit.tables import audit_records, audit_segments
 from entrepot.audit.verify import verify
+from entrepot.audit.witness import Witness
 from entrepot.clock import Clock
 from entrepot.database.database import Database
 from entrepot.database.dialect import execute, insert_or_ignore
@@ -55,7 +55,7 @@ class Segment:
 async def archive(
     database: Database,
     store: BlobStore,
-    key: Ed25519PrivateKey,
+    witness: Witness,
     clock: Clock,
     *,
     segment_records: int,
@@ -70,7 +70,7 @@ async def archive(
         due = await database.read(_due, segment_records, overdue_ms)
         if due is None:
             return count
-        await _archive(database, store, key, clock, due)
+        await _archive(database, store, witness, clock, due)
     return SEGMENTS_AT_ONCE
 
 
@@ -134,20 +134,22 @@ def _due(connection: Connection, segment_records: int, overdue_ms: int) -> _Due 
     return _Due(Range(first, last, hash_before(connection, first)), last_at_ms or 0)
 
 
-async def _archive(database: Database, store: BlobStore, key: Ed25519PrivateKey, clock: Clock, due: _Due) -> None:
+async def _archive(database: Database, store: BlobStore, witness: Witness, clock: Clock, due: _Due) -> None:
     chosen = due.range
-    await heads.sign_until(database, key, chosen.last, clock())
+    await heads.sign_until(database, witness, chosen.last, clock())
     # In memory, and once more when it is read back: some 8 MB packed for 100,000 records.
     target = io.BytesIO()
     with gzip.GzipFile(fileobj=target, mode="wb", mtime=0) as lines:
-        async for piece in lines_of(database, key, chosen, EVERYTHING, clock):
+        async for piece in lines_of(database, witness, chosen, EVERYTHING, clock):
             await asyncio.to_thread(lines.write, piece)
     packed = target.getvalue()
     location = layout.audit_segment(chosen.first, chosen.last, layout.new_part())
     segment = Segment(chosen.first, chosen.last, due.last_at_ms, location, len(packed), sha256(packed).hexdigest())
     await store.put(location, packed)
     stored = await _read_back(store, segment)
-    report = await asyncio.to_thread(lambda: verify(gzip.GzipFile(fileobj=io.BytesIO(stored)), key.public_key()))
+    report = await asyncio.to_thread(
+        lambda: verify(gzip.GzipFile(fileobj=io.BytesIO(stored)), witness.key.public_key())
+    )
     if not report.whole or (report.first, report.last) != (chosen.first, chosen.last):
         reason = report.problems[0].message if report.problems else "it is another range"
         await store.delete(location)

@@ -6,7 +6,7 @@ named by its number. Whatever the records do not show (a changed header, a remov
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -42,6 +42,15 @@ class Problem:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The hash that a record had when somebody kept it, and where that was."""
+
+    seq: int
+    hash: str
+    source: str
+
+
 @dataclass(slots=True)
 class Report:
     """What a file holds, and what is wrong with it. `hash` is that of its last record."""
@@ -62,20 +71,32 @@ class Report:
         return not self.problems_count
 
 
-def verify_files(paths: Iterable[Path], key: Ed25519PublicKey) -> Iterator[tuple[Path, Report]]:
-    """Verify each file, and that each goes on where the one before it ends. Raises FileUnreadable."""
+def verify_files(
+    paths: Sequence[Path], key: Ed25519PublicKey, known: Known | None = None
+) -> Iterator[tuple[Path, Report]]:
+    """Verify each file, that each goes on where the one before it ends, and that what is known is still so.
+
+    Raises FileUnreadable.
+    """
     before: Report | None = None
-    for path in paths:
-        report = verify(read_lines(path), key)
+    for position, path in enumerate(paths):
+        report = verify(read_lines(path), key, known)
         if before is not None:
             _check_continues(before, report)
+        if known is not None:
+            if position == 0 and report.first > known.seq + 1:
+                between = f"it begins with record {report.first}, and {known.source} ends with record {known.seq}"
+                _add(report, 1, "gap", f"{between}: what is between them is missing")
+            if position == len(paths) - 1 and report.last < known.seq:
+                gone = f"records {report.last + 1} to {known.seq} are missing at the end"
+                _add(report, 1, "removed", f"{gone}: {known.source} had them, the log was set back")
         yield path, report
         before = report
 
 
-def verify(lines: Iterable[bytes], key: Ed25519PublicKey) -> Report:
+def verify(lines: Iterable[bytes], key: Ed25519PublicKey, known: Known | None = None) -> Report:
     """Verify the lines of one file, each with its line end."""
-    verifier = _Verifier(key)
+    verifier = _Verifier(key, known)
     try:
         for line in lines:
             verifier.line(line)
@@ -115,8 +136,9 @@ def _add(report: Report, line: int, kind: str, message: str) -> None:
 class _Verifier:
     """What is known after each line."""
 
-    def __init__(self, key: Ed25519PublicKey) -> None:
+    def __init__(self, key: Ed25519PublicKey, known: Known | None) -> None:
         self._key = key
+        self._known = known
         self._key_id = key_id(key)
         self._report = Report()
         self._digest = sha256()
@@ -190,7 +212,7 @@ class _Verifier:
         if header.get("format") != FORMAT:
             self.problem("format", f"the format is {header.get('format')!r}: this program knows {FORMAT}")
         first, last, previous = header.get("first"), header.get("last"), header.get("previous")
-        if not isinstance(first, int) or not isinstance(last, int) or not _is_hash(previous):
+        if not isinstance(first, int) or not isinstance(last, int) or not is_hash(previous):
             self.problem("changed", "the header was changed: it does not say which records follow")
             self._certain = False
             return
@@ -200,6 +222,7 @@ class _Verifier:
         self._report.first, self._report.last, self._report.previous = first, last, str(previous)
         self._expected, self._stated_at = first, first - 1
         self._hash = self._report.hash = str(previous)
+        self._compare_with_known(first - 1)
 
     def _begin_anywhere(self, parsed: dict[str, Any] | None) -> None:
         """Go on without a header, so that what else is wrong is found as well."""
@@ -222,6 +245,14 @@ class _Verifier:
             self._shown(line, seq)
         self._expected = seq + 1
         self._report.hash = self._hash
+        self._compare_with_known(seq)
+
+    def _compare_with_known(self, seq: int) -> None:
+        known = self._known
+        if known is not None and seq == known.seq and self._certain and self._hash != known.hash:
+            self.problem(
+                "changed", f"{known.source} had another hash for record {seq}: what is up to there was replaced"
+            )
 
     def _is_in_place(self, seq: int) -> bool:
         if seq > self._expected:
@@ -258,7 +289,7 @@ class _Verifier:
     def _shown(self, line: dict[str, Any], seq: int) -> None:
         self._report.records += 1
         record, stated = line.get("record"), line.get("hash")
-        if not isinstance(record, dict) or not _is_hash(stated) or len(line) != 4:
+        if not isinstance(record, dict) or not is_hash(stated) or len(line) != 4:
             self.problem("changed", f"record {seq} was changed: it is not as an export writes it")
             self._certain = False
             return
@@ -274,7 +305,7 @@ class _Verifier:
     def _hidden(self, line: dict[str, Any], seq: int) -> None:
         self._report.hidden += 1
         record_hash = line.get("record_hash")
-        if not _is_hash(record_hash) or len(line) != 3:
+        if not is_hash(record_hash) or len(line) != 3:
             self.problem("changed", f"the hidden record {seq} was changed: it is not as an export writes it")
             self._certain = False
             return
@@ -339,5 +370,6 @@ class _Verifier:
         return True
 
 
-def _is_hash(value: object) -> bool:
+def is_hash(value: object) -> bool:
+    """Whether this is written as a hash is."""
     return isinstance(value, str) and len(value) == _HEX_CHARACTERS and all(c in "0123456789abcdef" for c in value)

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from entrepot import settings as settings_module
-from entrepot.audit import chain, export, forward, heads, segments
+from entrepot.audit import chain, export, forward, heads, record, segments, witness
 from entrepot.audit import verify as verification
 from entrepot.audit.hashing import time_text
 from entrepot.audit.query import Filter
+from entrepot.audit.record import Act
 from entrepot.audit.signing import key_id, load_public, public_pem
+from entrepot.audit.witness import ChainBroken
 from entrepot.cli import audit_log, direct
 from entrepot.cli.audit_log import Action, Actor, Address, Below, From, OfDigest, Outcome, Resource, To
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.remote import CaFile, Url, connect, is_direct
-from entrepot.cli.tables import show, show_one
+from entrepot.cli.tables import say, show, show_one
 from entrepot.cli.values import moment
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
@@ -45,13 +48,22 @@ app.command("list")(audit_log.listing)
 def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Exports or archived segments, oldest first.")],
     key: Annotated[Path, typer.Option("--key", metavar="PEM", help="What `entrepot audit public-key` printed.")],
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="EXPORT|SEQ:HASH",
+            help="An earlier export, or a record's number and hash that you kept: it must still be so.",
+        ),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Verify exported files, offline: nothing but the files and the public key is read."""
     public = load_public(key.read_bytes())
+    known = _known(since, public) if since is not None else None
     whole = True
     rows: list[tuple[object, ...]] = []
-    for path, report in verification.verify_files(files, public):
+    for path, report in verification.verify_files(files, public, known):
         whole = whole and report.whole
         rows += [(str(path), problem.line, problem.kind, problem.message) for problem in report.problems]
         if json:
@@ -130,7 +142,7 @@ def export_command(
             async for records in export.records(database, wanted):
                 file.write("".join(export.cef_line(found, release) + "\n" for found in records).encode())
             return
-        async for lines in export.lines(database, keys.audit, wanted, system_clock):
+        async for lines in export.lines(database, witness.at(settings.data / "keys", keys.audit), wanted, system_clock):
             file.write(lines)
 
     if output is None:
@@ -152,6 +164,38 @@ def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, confi
     typer.echo(public_pem(load_or_make(settings.data / "keys").audit.public_key()), nl=False)
 
 
+@app.command("accept-restored")
+def accept_restored(
+    data: Data = None,
+    config: ConfigFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Go on signing the log as the database has it, after a backup was restored on purpose.
+
+    Run it once for each replica's keys. The log itself tells who did so, and which records are not in it any more.
+    """
+    settings = settings_module.load(config, overrides={"data": data})
+    keys = load_or_make(settings.data / "keys")
+    kept_here = witness.at(settings.data / "keys", keys.audit)
+    if not yes and not typer.confirm("Records that were signed and are not in the database are lost. Go on?"):
+        raise Invalid("nothing was changed")
+
+    async def run(database: Database) -> tuple[int, dict[str, object]]:
+        try:
+            kept = kept_here.read()
+        except ChainBroken:
+            kept = None
+        before = {"signed_seq": kept["seq"], "signed_hash": kept["hash"]} if kept is not None else {}
+        ends, _ = await database.read(chain.end)
+        act = Act("audit:accept-restored", "registry", detail={**before, "database_seq": ends})
+        await database.write(record.write, direct.composed_record(act))
+        return await heads.accept(database, kept_here), before
+
+    seq, before = direct.work(settings, run)
+    had = f"; it had been signed up to record {before['signed_seq']}" if before else ""
+    say(f"the audit log goes on from what is signed in the database, record {seq}{had}")
+
+
 @app.command()
 def status(
     url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None, json: JSON = False
@@ -165,6 +209,7 @@ def status(
     keys = load_or_make(settings.data / "keys")
 
     async def collect(database: Database) -> list[tuple[str, object]]:
+        kept = witness.at(settings.data / "keys", keys.audit).read()
         seq, hash_ = await database.read(chain.end)
         signed = await database.read(heads.last)
         archived = await database.read(segments.listing)
@@ -175,6 +220,7 @@ def status(
             ("records pending", "yes" if await database.read(chain.is_pending) else "no"),
             ("signed up to", signed.seq if signed is not None else 0),
             ("signed at", time_text(signed.signed_at_ms) if signed is not None else None),
+            ("kept outside up to", kept["seq"] if kept is not None else 0),
             ("key", key_id(keys.audit.public_key())),
             ("archived up to", archived[-1].last_seq if archived else 0),
             ("removed up to", max((segment.last_seq for segment in archived if segment.removed), default=0)),
@@ -186,6 +232,17 @@ def status(
         return rows
 
     show(("audit log", "value"), direct.work(settings, collect), json=json)
+
+
+def _known(text: str, key: Ed25519PublicKey) -> verification.Known:
+    """What somebody kept of the log. Raises Invalid."""
+    seq, _, hash_ = text.partition(":")
+    if seq.isdecimal() and verification.is_hash(hash_):
+        return verification.Known(int(seq), hash_, text)
+    report = verification.verify(verification.read_lines(Path(text)), key)
+    if not report.whole:
+        raise Invalid(f"{text} is neither a record's number and hash nor a whole export: {report.problems[0].message}")
+    return verification.Known(report.last, report.hash, text)
 
 
 def _time(text: str | None) -> int | None:

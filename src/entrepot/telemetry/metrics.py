@@ -54,7 +54,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # Imported here because the library decides at import whether processes share their counts.
-        from prometheus_client import CollectorRegistry, Counter, Histogram, values
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
         if DIRECTORY_VARIABLE in os.environ:
             # The library asks for the process's number at each count, a system call each: 13 % of a worker's time
@@ -101,6 +101,12 @@ class Metrics:
         )
         self.audit_chain_broken = Counter(
             "entrepot_audit_chain_broken", "Times that the audit log was found changed.", registry=self._registry
+        )
+        self.audit_signed = Gauge(
+            "entrepot_audit_signed_seq",
+            "Number of the newest audit record that was signed. It never falls.",
+            registry=self._registry,
+            multiprocess_mode="max",
         )
         self.garbage_stopped = Counter(
             "entrepot_garbage_stopped",

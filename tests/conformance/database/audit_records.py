@@ -1,6 +1,7 @@
 """Records to be sealed, as requests leave them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +11,12 @@ from entrepot.audit.chain import SALT_BYTES
 from entrepot.audit.hashing import time_text
 from entrepot.audit.query import Found
 from entrepot.audit.tables import audit_pending, audit_records
+from entrepot.audit.witness import Witness
 from tests.conformance.database.content import NOW_MS
+from tests.unit.audit.chains import KEY
+
+WITNESS = Witness(Path("audit.head"), KEY)
+"""In the directory of the test."""
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:

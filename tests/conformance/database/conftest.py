@@ -69,6 +69,12 @@ async def database(url: str, tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+def in_own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where relative paths lead to."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 async def other(url: str, tmp_path: Path) -> AsyncIterator[Database]:
     """The same database, as another process has it open."""
     opened = open_database(DatabaseSettings(url=url), tmp_path)

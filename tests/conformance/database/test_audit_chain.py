@@ -8,18 +8,18 @@ from sqlalchemy import Connection, select, update
 
 from entrepot.audit import chain, heads
 from entrepot.audit.hashing import START, hash_of, link
-from entrepot.audit.heads import ChainBroken
 from entrepot.audit.query import Found
 from entrepot.audit.signing import is_signed
 from entrepot.audit.tables import audit_records
+from entrepot.audit.witness import ChainBroken
 from entrepot.database.database import Database
 from entrepot.database.errors import DatabaseUnavailable
-from tests.conformance.database.audit_records import content, leave, record, stored
+from tests.conformance.database.audit_records import WITNESS, content, leave, record, stored
 from tests.conformance.database.conftest import POSTGRESQL
 from tests.conformance.database.content import NOW_MS
 from tests.unit.audit.chains import KEY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("in_own_directory")]
 
 
 def assert_chained(found: list[Found], count: int) -> None:
@@ -164,19 +164,19 @@ async def test_records_are_sealed_once_for_all(database: Database) -> None:
 
 
 async def test_head_is_signed_when_the_chain_moved(database: Database) -> None:
-    assert not await heads.sign_end(database, KEY, NOW_MS)
+    assert not await heads.sign_end(database, WITNESS, NOW_MS)
     await database.write(leave, [record(number) for number in range(5)])
     await chain.seal_all(database)
 
-    assert await heads.sign_end(database, KEY, NOW_MS)
-    assert not await heads.sign_end(database, KEY, NOW_MS + 1)
+    assert await heads.sign_end(database, WITNESS, NOW_MS)
+    assert not await heads.sign_end(database, WITNESS, NOW_MS + 1)
     (head,) = (await database.read(heads.within, 1, 10)).values()
     assert is_signed(KEY.public_key(), head)
     assert (head["seq"], head["hash"]) == await database.read(chain.end)
 
     await database.write(leave, [record(6)])
     await chain.seal_all(database)
-    assert await heads.sign_end(database, KEY, NOW_MS + 1)
+    assert await heads.sign_end(database, WITNESS, NOW_MS + 1)
     assert sorted(await database.read(heads.within, 1, 10)) == [5, 6]
 
 
@@ -184,7 +184,7 @@ async def test_head_is_signed_once_by_many_at_once(database: Database, other: Da
     await database.write(leave, [record(number) for number in range(5)])
     await chain.seal_all(database)
 
-    await asyncio.gather(*(heads.sign_end(worker, KEY, NOW_MS) for worker in (database, other) * 4))
+    await asyncio.gather(*(heads.sign_end(worker, WITNESS, NOW_MS) for worker in (database, other) * 4))
     assert list(await database.read(heads.within, 1, 10)) == [5]
 
 
@@ -192,7 +192,7 @@ async def test_head_is_signed_once_by_many_at_once(database: Database, other: Da
 async def test_records_that_were_changed_since_the_last_head_are_not_signed(database: Database, change: str) -> None:
     await database.write(leave, [record(number) for number in range(5)])
     await chain.seal_all(database)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
     await database.write(leave, [record(number) for number in range(5, 2000)])
     await chain.seal_all(database)
 
@@ -205,5 +205,5 @@ async def test_records_that_were_changed_since_the_last_head_are_not_signed(data
 
     await database.write(spoil)
     with pytest.raises(ChainBroken, match="1500"):
-        await heads.sign_end(database, KEY, NOW_MS)
+        await heads.sign_end(database, WITNESS, NOW_MS)
     assert list(await database.read(heads.within, 1, 5000)) == [5]

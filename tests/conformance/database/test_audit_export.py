@@ -20,11 +20,11 @@ from entrepot.lifecycle import garbage, store_identity
 from entrepot.settings import StorageSettings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore
-from tests.conformance.database.audit_records import leave, record
+from tests.conformance.database.audit_records import WITNESS, leave, record
 from tests.conformance.database.content import NOW_MS
 from tests.unit.audit.chains import KEY
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("in_own_directory")]
 
 PUBLIC = KEY.public_key()
 SEGMENT_RECORDS = 10
@@ -49,7 +49,7 @@ async def fill(database: Database, count: int, *, first: int = 0) -> None:
 
 
 async def exported(database: Database, wanted: Filter = export.EVERYTHING) -> bytes:
-    return b"".join([piece async for piece in export.lines(database, KEY, wanted, clock)])
+    return b"".join([piece async for piece in export.lines(database, WITNESS, wanted, clock)])
 
 
 def verified(content: bytes) -> Report:
@@ -60,7 +60,7 @@ def verified(content: bytes) -> Report:
 
 async def test_export_of_everything_is_whole(database: Database) -> None:
     await fill(database, 1500)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
     await fill(database, 1000, first=1500)
     report = verified(await exported(database))
 
@@ -79,7 +79,7 @@ async def test_export_of_an_empty_log_is_whole(database: Database) -> None:
 
 async def test_export_of_a_user_hides_the_others(database: Database) -> None:
     await fill(database, 30)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
     content = await exported(database, Filter(actor="local:user1"))
     report = verified(content)
 
@@ -103,7 +103,7 @@ async def test_export_of_a_time_without_records_is_whole(database: Database) -> 
 
 async def test_record_changed_in_the_database_is_named_by_its_export(database: Database) -> None:
     await fill(database, 30)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
 
     def tamper(connection: Connection) -> None:
         (text,) = connection.execute(select(audit_records.c.record).where(audit_records.c.seq == 7)).one()
@@ -138,7 +138,7 @@ async def test_oldest_records_removed_from_the_database_are_noticed(database: Da
 async def test_newest_records_removed_from_the_database_are_noticed(database: Database) -> None:
     """The chain's end and the signed heads say that there were more."""
     await fill(database, 30)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
     await database.write(
         lambda connection: connection.execute(audit_records.delete().where(audit_records.c.seq > 25)) and None
     )
@@ -162,7 +162,7 @@ async def test_records_for_other_formats_are_those_of_the_filter(database: Datab
 
 async def archive(database: Database, store: BlobStore, *, now_ms: int = NOW_MS, days: int = 30) -> int:
     return await segments.archive(
-        database, store, KEY, lambda: now_ms, segment_records=SEGMENT_RECORDS, retention_days=days
+        database, store, WITNESS, lambda: now_ms, segment_records=SEGMENT_RECORDS, retention_days=days
     )
 
 
@@ -243,7 +243,7 @@ async def test_records_go_on_when_all_before_them_have_left(database: Database, 
     assert verified(await exported(database)).records == 0
 
     await fill(database, 15, first=30)
-    assert await heads.sign_end(database, KEY, NOW_MS)
+    assert await heads.sign_end(database, WITNESS, NOW_MS)
     assert await archive(database, store) == 1
     report = verified(await exported(database))
     assert (report.first, report.last) == (31, 45)
@@ -276,7 +276,7 @@ async def test_records_stay_when_their_segment_is_damaged(database: Database, st
 
 async def test_segment_of_changed_records_is_not_archived(database: Database, store: BlobStore, tmp_path: Path) -> None:
     await fill(database, 10)
-    await heads.sign_end(database, KEY, NOW_MS)
+    await heads.sign_end(database, WITNESS, NOW_MS)
     await database.write(
         lambda connection: (
             connection.execute(update(audit_records).where(audit_records.c.seq == 7).values(record='{"a":1}')) and None

@@ -56,7 +56,7 @@ async def export_lines(
     await acts.keep(app, principal, origin, Act("audit:export", where, detail=detail))
     if format_ == CEF:
         return _cef(app, wanted)
-    return export.lines(app.database, app.keys.audit, wanted, app.clock)
+    return export.lines(app.database, app.witness, wanted, app.clock)
 
 
 async def status(app: App) -> Status:
