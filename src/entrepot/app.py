@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.audit import record, witness
+from entrepot.audit.brake import Brake
 from entrepot.audit.forward import Forwarder
 from entrepot.audit.pulls import PullLog
 from entrepot.audit.witness import Witness
@@ -48,6 +49,7 @@ class App:
     """By the names of providers that are never asked about somebody who does not sign in."""
     readiness: Readiness
     pulls: PullLog
+    failures: Brake
     forwarder: Forwarder
     cache: Cache[Any]
     metrics: Metrics
@@ -112,6 +114,7 @@ async def open_app(
             },
             readiness=readiness,
             pulls=pulls,
+            failures=Brake(settings.login.address_failures_free),
             forwarder=forwarder,
             cache=cache,
             metrics=metrics,

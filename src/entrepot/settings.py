@@ -129,6 +129,8 @@ class LoginSettings(_Section):
     """Wrong passwords after which each further try has to wait, twice as long every time."""
     delay_seconds_max: int = Field(default=900, ge=1, le=24 * 3600)
     """The longest such wait."""
+    address_failures_free: int = Field(default=50, ge=1, le=1_000_000)
+    """Failed logins of an address, and refusals to a user, recorded one by one; more are counted, tokens get 429."""
     session_seconds: int = Field(default=12 * 3600, ge=300)
     """How long a browser stays signed in."""
 

@@ -58,7 +58,13 @@ class Entrepot(Registry):
             config_path.write_text(self._config)
             command += ["--config", config_path]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENTREPOT_")}
-        environment = {**inherited, "ENTREPOT_ADMIN_PASSWORD": self.password, **self._environment}
+        environment = {
+            **inherited,
+            "ENTREPOT_ADMIN_PASSWORD": self.password,
+            # Tests that try what fails come from one address.
+            "ENTREPOT_LOGIN_ADDRESS_FAILURES_FREE": "1000000",
+            **self._environment,
+        }
         return Server(
             command,
             log_path=self.log_path,

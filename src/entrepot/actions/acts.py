@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -9,12 +10,14 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.audit import record
-from entrepot.audit.record import REFUSED, Act
+from entrepot.audit.record import FAILED, REFUSED, Act
 from entrepot.errors import Denied, Unavailable
+from entrepot.identity import lockout
 from entrepot.identity.users import ROBOT
-from entrepot.principal import Origin, Principal
+from entrepot.principal import ANONYMOUS, Origin, Principal
 
 T = TypeVar("T")
+FLOOD = "too many of these in a short time: only counted"
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +79,30 @@ async def or_refuse(
 
 
 async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:
-    await keep(app, principal, origin, Act(action, resource, outcome=REFUSED, reason=reason))
+    who = lockout.network(origin.address) if principal.is_anonymous else principal.key
+    act = Act(action, resource, outcome=REFUSED, reason=reason)
+    if not app.failures.take(who):
+        await keep(app, principal, origin, act)
+    else:
+        app.pulls.add_flood(app.clock(), principal, origin, replace(act, resource="", reason=FLOOD))
+
+
+async def fail(app: App, origin: Origin, act: Act) -> int:
+    """Record that somebody could not show who they are; for how many seconds there were too many from that address.
+
+    The first ones are kept one by one; of more, only how many there were, whatever kind of credentials they tried.
+    """
+    wait = app.failures.take(lockout.network(origin.address))
+    if not wait:
+        await keep(app, ANONYMOUS, origin, act)
+    else:
+        app.pulls.add_flood(app.clock(), ANONYMOUS, origin, Act(act.action, "user:", outcome=FAILED, reason=FLOOD))
+    return wait
+
+
+def gather(app: App, principal: Principal, origin: Origin, act: Act) -> None:
+    """Record an act that changes nothing and may be repeated often, soon, with its count."""
+    app.pulls.add_act(app.clock(), principal, origin, act)
 
 
 async def pulled(

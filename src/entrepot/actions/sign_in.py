@@ -28,6 +28,7 @@ from entrepot.identity.errors import (
     LoginDelayed,
     PasswordWrong,
     ProviderUnavailable,
+    TokenExpired,
     TokenInvalid,
 )
 from entrepot.identity.external import ExternalUser
@@ -95,7 +96,7 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
     try:
         user, trusted_ms = await _check_password(app, name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
-        await _note_failure(app, name, origin, error)
+        await _failed(app, name, origin, error)
         raise
     principal = accounts.principal(user, Credential("password"))
     await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
@@ -111,7 +112,7 @@ async def confirm_password(app: App, user: User, password: str, origin: Origin) 
     try:
         await _check_password(app, user.name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
-        await _note_failure(app, user.name, origin, error, action="password:confirm")
+        await _failed(app, user.name, origin, error, action="password:confirm")
         if isinstance(error, LoginDelayed):
             raise
         raise PasswordWrong("the current password is wrong") from None
@@ -124,8 +125,7 @@ async def with_token(app: App, text: str, origin: Origin, name: str | None = Non
     now_ms = app.clock()
     if token is None or user is None or token.kind == tokens.REFRESH or not tokens.matches(token, text):
         error = TokenInvalid("the token is not valid, or was revoked: make a new one")
-        await _note_failure(app, name or "", origin, error, action="login:token")
-        raise error
+        raise await _failed(app, name or "", origin, error, action="login:token")
     try:
         if await _ended(app, token):
             raise TokenInvalid(f"the token {token.name} has expired: make a new one")
@@ -133,8 +133,7 @@ async def with_token(app: App, text: str, origin: Origin, name: str | None = Non
             raise TokenInvalid("the token belongs to another user: sign in with that user's name")
         _require_usable(app, user)
     except Unauthenticated as error:
-        await _note_failure(app, name or user.name, origin, error, action="login:token", token=token)
-        raise
+        raise await _failed(app, name or user.name, origin, error, action="login:token", token=token) from None
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         await _note_use(app, token, origin)
     kind = "robot" if user.is_robot else "token"
@@ -151,7 +150,12 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
     known: Bearer | None = app.cache.get(BEARER_TOPIC, key)
     if known is None:
         # Verifying takes 120 microseconds, remembering none.
-        known = bearer.verify(app.keys.token, token, now)
+        try:
+            known = bearer.verify(app.keys.token, token, now)
+        except TokenExpired:
+            raise
+        except TokenInvalid as error:
+            raise await _failed(app, "", origin, error, action="login:bearer") from None
         app.cache.put(app.cache.stamp(), BEARER_TOPIC, key, known, len(token) + 1000)
     if known.expires_at + bearer.LEEWAY_SECONDS < now:
         raise TokenInvalid("the bearer token has expired: get a new one")
@@ -239,8 +243,8 @@ async def with_refresh_token(app: App, text: str, origin: Origin) -> Principal:
             raise TokenInvalid("the refresh token is not valid, was revoked or has expired: sign in again")
         _require_usable(app, user)
     except Unauthenticated as error:
-        await _note_failure(app, user.name if user else "", origin, error, action="login:refresh", token=token)
-        raise
+        who = user.name if user else ""
+        raise await _failed(app, who, origin, error, action="login:refresh", token=token) from None
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
         await _note(app, tokens.used, token.id, origin.address, now_ms, expires_at_ms)
@@ -418,20 +422,24 @@ async def _note_use(app: App, token: Token, origin: Origin) -> None:
         app.cache.put(stamp, tokens.TOPIC, token.id, replace(known, used_at_ms=now_ms), 1200)
 
 
-async def _note_failure(
+async def _failed(
     app: App,
     name: str,
     origin: Origin,
     error: EntrepotError,
     action: str = "login:password",
     token: Token | None = None,
-) -> None:
-    nobody = Principal("", "")
+) -> EntrepotError:
+    """Record the failure; what to raise, which is LoginDelayed where there were too many from there.
+
+    Who has the right credentials never comes here, however many wrong ones came from the same address.
+    """
     # Some give their token as the name: the log is read by many, and must not have it.
     name = tokens.redacted(name[: users.NAME_CHARACTERS_MAX])
     detail = {"token": token.id} if token is not None else None
     act = Act(action, f"user:{name}", outcome=FAILED, reason=error.message, detail=detail)
-    await acts.keep(app, nobody, origin, act)
+    wait = await acts.fail(app, origin, act)
+    return LoginDelayed(f"too many wrong credentials: try again in {wait} seconds", wait) if wait else error
 
 
 async def _granted(app: App, principal: Principal, origin: Origin, scope: Scope) -> Scope:

@@ -150,7 +150,7 @@ async def poll_device(app: App, provider: str, secret: str, origin: Origin) -> F
     return answer
 
 
-async def with_session(app: App, value: str) -> Principal | None:
+async def with_session(app: App, value: str, origin: Origin) -> Principal | None:
     """The user of a session's cookie; None when the session is over or its user may not sign in any more."""
     if not 0 < len(value) <= sessions.VALUE_CHARACTERS_MAX:
         return None
@@ -161,7 +161,10 @@ async def with_session(app: App, value: str) -> Principal | None:
         session = await app.database.look_up(sessions.find, value, app.clock())
         if session is not None:
             app.cache.put(stamp, sessions.TOPIC, key, session, _SESSION_BYTES)
-    if session is None or session.expires_at_ms <= app.clock():
+    if session is None:
+        acts.gather(app, ANONYMOUS, origin, Act("login:session", "user:", outcome=FAILED, reason="no such session"))
+        return None
+    if session.expires_at_ms <= app.clock():
         return None
     # By number: a name may have become another user's since the session began.
     user = await accounts.by_id(app, session.user_id)
@@ -226,7 +229,7 @@ def _start_session(
 
 
 async def _note_failure(app: App, provider: str, origin: Origin, reason: str) -> None:
-    await acts.keep(app, ANONYMOUS, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
+    await acts.fail(app, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
 
 
 def _party(app: App, provider: str) -> RelyingParty:

@@ -9,11 +9,11 @@ from entrepot.audit.record import FAILED, Act
 from entrepot.errors import Unauthenticated
 from entrepot.identity import assertions, kubernetes_accounts, users, workloads
 from entrepot.identity.assertions import Assertion
-from entrepot.identity.errors import CredentialsInvalid, TokenInvalid
+from entrepot.identity.errors import CredentialsInvalid, LoginDelayed, TokenInvalid
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
-from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
+from entrepot.principal import Credential, Origin, Principal
 from entrepot.settings import KubernetesProvider, OIDCProvider, Provider
 
 TRUSTED_MS = 60_000
@@ -54,7 +54,8 @@ async def with_token(app: App, name: str, token: str, origin: Origin) -> Princip
         user, assertion = await _identify(app, name, token, origin)
     except Unauthenticated as error:
         act = Act("login:workload", f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message)
-        await acts.keep(app, ANONYMOUS, origin, act)
+        if wait := await acts.fail(app, origin, act):
+            raise LoginDelayed(f"too many wrong credentials: try again in {wait} seconds", wait) from None
         raise
     until_ms = min(app.clock() + TRUSTED_MS, assertion.expires_at * 1000)
     # With what is known of users: gone with any change of one, and with the rule by which a robot was found.

@@ -1,6 +1,7 @@
-"""Gathers the records of pulls, which are many and change nothing, and writes them within one second.
+"""Gathers the records of acts that are many and change nothing, pulls above all, and writes them within one second.
 
-Records of logins and refusals that cannot be written, because the disk is full, wait here as well.
+Failures of an origin that has too many of them are gathered for longer. Records of logins and refusals that cannot be
+written, because the disk is full, wait here as well.
 
 Pulls that are alike in all but their time, within that second, become one record with their count: who pulled what, how
 and from where is all there, and a client that asks for one manifest a thousand times a second does not fill the log.
@@ -9,14 +10,19 @@ and from where is all there, and a client that asks for one manifest a thousand 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.audit import record
 from entrepot.audit.record import Act
-from entrepot.principal import Origin, Principal
+from entrepot.principal import ANONYMOUS, NOWHERE, Origin, Principal
 
 FLUSH_SECONDS = 0.5
+FLOOD_SECONDS = 30.0
+"""How long failures that are too many are gathered."""
+FLOODS_MAX = 1000
+"""Floods that are told apart; what comes on top counts as from anywhere."""
 DISTINCT_MAX = 50_000
 """Different pulls that may wait when they cannot be written; what comes on top is lost, and the log says so."""
 
@@ -34,6 +40,8 @@ class _Pulls:
     origin: Origin
     owner: str | None
     count: int = 1
+    due_at: float = 0.0
+    """When it is written at the earliest, on the monotonic clock."""
 
 
 class PullLog:
@@ -83,6 +91,41 @@ class PullLog:
         self._gathered[key] = _Pulls(principal, act, at_ms, origin, owner)
         self._start()
 
+    def add_act(self, at_ms: int, principal: Principal, origin: Origin, act: Act, *, owner: str | None = None) -> None:
+        """As `add`, for any other act that changes nothing."""
+        key = (
+            principal.key,
+            principal.credential.id,
+            origin.address,
+            origin.user_agent,
+            act.action,
+            act.resource,
+            act.outcome,
+            act.reason,
+            repr(act.detail),
+        )
+        self._add(key, _Pulls(principal, act, at_ms, origin, owner))
+
+    def add_flood(self, at_ms: int, principal: Principal, origin: Origin, act: Act) -> None:
+        """Count one of many failures: all of this action from this address, or of this user, are one record."""
+        known = sum(key[0] == "flood" for key in self._gathered) if len(self._gathered) > FLOODS_MAX else 0
+        if known > FLOODS_MAX:
+            principal, origin = ANONYMOUS, NOWHERE
+        key = ("flood", principal.key, origin.address, act.action, act.outcome)
+        quiet = Origin(origin.address, "", "")
+        due_at = time.monotonic() + FLOOD_SECONDS
+        self._add(key, _Pulls(principal, act, at_ms, quiet, None, due_at=due_at))
+
+    def _add(self, key: Key, new: _Pulls) -> None:
+        known = self._gathered.get(key)
+        if known is not None:
+            known.count += 1
+        elif len(self._gathered) >= DISTINCT_MAX:
+            self._lost += 1
+        else:
+            self._gathered[key] = new
+            self._start()
+
     def add_late(self, composed: bytes) -> None:
         """Keep a record that could not be written when it should have been, until it can."""
         if len(self._late) >= DISTINCT_MAX:
@@ -113,7 +156,9 @@ class PullLog:
                 self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
     async def _flush(self) -> None:
-        gathered, self._gathered = self._gathered, {}
+        now, waiting = time.monotonic(), self._gathered
+        gathered = {key: one for key, one in waiting.items() if one.due_at <= now or self._closing.is_set()}
+        self._gathered = {key: one for key, one in waiting.items() if key not in gathered}
         late, self._late = self._late, []
         if not gathered and not late:
             return
@@ -132,8 +177,8 @@ class PullLog:
                 self._gathered[key] = pulls
             if isinstance(error, asyncio.CancelledError):
                 raise
-            waiting = len(self._gathered) + len(self._late)
-            log.error("the audit log cannot be written, %d records wait: %s", waiting, error)
+            count = len(self._gathered) + len(self._late)
+            log.error("the audit log cannot be written, %d records wait: %s", count, error)
             return
         if self._lost:
             log.error("%d records were lost to the audit log while it could not be written", self._lost)

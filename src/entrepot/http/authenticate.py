@@ -35,7 +35,8 @@ async def _by_session(request: Request) -> Principal | None:
     """A browser that is signed in. Raises Denied for what another site's page makes it do."""
     if request.header(b"cookie") is None:
         return None
-    principal = await single_sign_on.with_session(request.app, cookies.read(request).get(cookies.SESSION, ""))
+    value = cookies.read(request).get(cookies.SESSION, "")
+    principal = await single_sign_on.with_session(request.app, value, request.origin)
     if principal is None:
         return None
     # Browsers that say neither keep the cookie from other sites' forms all the same.

@@ -61,6 +61,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     identity.CredentialsInvalid: (401, "UNAUTHORIZED"),
     identity.AccountDisabled: (401, "UNAUTHORIZED"),
     identity.TokenInvalid: (401, "UNAUTHORIZED"),
+    identity.TokenExpired: (401, "UNAUTHORIZED"),
     identity.TooManyLogins: (429, "TOOMANYREQUESTS"),
     identity.LoginDelayed: (429, "TOOMANYREQUESTS"),
     PreconditionFailed: (412, "DENIED"),

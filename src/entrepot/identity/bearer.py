@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from entrepot.identity.errors import TokenInvalid
+from entrepot.identity.errors import TokenExpired, TokenInvalid
 from entrepot.identity.token_keys import LIFETIME_SECONDS_MAX, TokenKey, TokenKeys
 from entrepot.principal import SCOPES_MAX, Credential, Principal, Scope
 
@@ -75,7 +75,7 @@ def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
             raise ValueError("a token is for a user or for nobody")
         return Bearer(principal, int(claims["exp"]))
     except jwt.ExpiredSignatureError:
-        raise TokenInvalid("the bearer token has expired: get a new one") from None
+        raise TokenExpired("the bearer token has expired: get a new one") from None
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         raise TokenInvalid("the bearer token is not valid: get a new one") from None
 

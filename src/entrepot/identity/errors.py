@@ -15,6 +15,10 @@ class TokenInvalid(Unauthenticated):
     pass
 
 
+class TokenExpired(TokenInvalid):
+    """It was good once, and clients get a new one: nothing that the audit log has to know."""
+
+
 class TooManyLogins(RateLimited):
     pass
 

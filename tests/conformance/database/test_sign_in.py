@@ -682,7 +682,7 @@ class _HandedOut:
         for kind, asking in (
             ("bearer", sign_in.with_bearer(app, self.bearer, HERE)),
             ("refresh", sign_in.with_refresh_token(app, self.refresh_token, HERE)),
-            ("session", single_sign_on.with_session(app, self.session)),
+            ("session", single_sign_on.with_session(app, self.session, HERE)),
         ):
             try:
                 found = await asking

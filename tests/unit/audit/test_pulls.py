@@ -7,8 +7,9 @@ import pytest
 
 from entrepot.audit import pulls
 from entrepot.audit.pulls import PullLog
+from entrepot.audit.record import FAILED, Act
 from entrepot.errors import Unavailable
-from entrepot.principal import Credential, Origin, Principal
+from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +129,48 @@ async def test_record_that_could_not_be_written_in_time_is_written_first() -> No
     await log.close()
 
     assert [record["action"] for record in kept.records] == ["login:password", "manifest:pull"]
+
+
+async def test_flood_is_one_record_an_address_with_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulls, "FLOOD_SECONDS", 1.0)
+    kept = Kept()
+    log = PullLog(kept.write)
+    for number in range(500):
+        act = Act("login:token", f"user:{number}", outcome=FAILED, reason="too many")
+        log.add_flood(AT_MS + number, ANONYMOUS, Origin(f"192.0.2.{number % 2}", "docker", str(number)), act)
+    pull(log)
+    await until(lambda: len(kept.records) == 1)
+    assert kept.records[0]["action"] == "manifest:pull"
+    await until(lambda: len(kept.records) == 3)
+
+    assert {(record["address"], record["count"]) for record in kept.records[1:]} == {
+        ("192.0.2.0", 250),
+        ("192.0.2.1", 250),
+    }
+    await log.close()
+
+
+async def test_floods_from_everywhere_end_in_one_record_and_closing_writes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulls, "FLOODS_MAX", 10)
+    kept = Kept()
+    log = PullLog(kept.write)
+    for number in range(500):
+        act = Act("login:token", "user:", outcome=FAILED, reason="too many")
+        log.add_flood(AT_MS, ANONYMOUS, Origin(f"10.0.{number // 256}.{number % 256}", "", ""), act)
+    await log.close()
+
+    assert len(kept.records) <= 12
+    assert sum(record.get("count", 1) for record in kept.records) == 500
+
+
+async def test_other_acts_are_gathered_when_they_are_alike() -> None:
+    kept = Kept()
+    log = PullLog(kept.write)
+    for number in range(6):
+        act = Act("audit:read", "registry", detail={"filter": {"actor": f"local:user{number % 2}"}})
+        log.add_act(AT_MS, ALICE, Origin("192.0.2.1", "curl", str(number)), act)
+    await log.close()
+
+    assert [record["count"] for record in kept.records] == [3, 3]

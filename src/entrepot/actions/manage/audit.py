@@ -42,8 +42,14 @@ class Status:
     forwarded: tuple[Forwarded, ...]
 
 
-async def find(app: App, wanted: Filter, after: int | None, limit: int) -> Page:
-    """The newest records before `after` that are as wanted, with all that has happened up to now."""
+async def find(
+    app: App, principal: Principal, origin: Origin, wanted: Filter, where: str, after: int | None, limit: int
+) -> Page:
+    """The newest records before `after` that are as wanted, with all that has happened up to now.
+
+    Who reads leaves a record, too, soon after.
+    """
+    acts.gather(app, principal, origin, Act("audit:read", where, detail={"filter": described(wanted)}))
     await chain.seal_all(app.database)
     return await app.database.read(query.find, wanted, after, limit)
 

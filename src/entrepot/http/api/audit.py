@@ -79,7 +79,9 @@ async def listing(
     """
     await _require(caller, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
-    page = await manage.find(caller.app, wanted, after_number(after) or None, limit)
+    page = await manage.find(
+        caller.app, caller.principal, caller.origin, wanted, _where(resource, below), after_number(after) or None, limit
+    )
     return Page(items=[_entry(found) for found in page.records], next=None if page.after is None else str(page.after))
 
 
@@ -102,7 +104,7 @@ async def export(
     """
     await _require(caller, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
-    where = decisions.place_resource(_place(resource, below) or Place(REGISTRY, ""))
+    where = _where(resource, below)
     lines = await manage.export_lines(caller.app, caller.principal, caller.origin, wanted, format_, where)
     name = f'attachment; filename="entrepot-audit.{format_}"'
     return StreamingResponse(lines, media_type=MEDIA_TYPES[format_], headers={"content-disposition": name})
@@ -148,6 +150,11 @@ def _place(resource: str, below: str) -> Place | None:
     if kind in {NAMESPACE, REPOSITORY} and is_repository_name(path):
         return Place(kind, path)
     return None
+
+
+def _where(resource: str, below: str) -> str:
+    """What the reader named, as the audit log names it."""
+    return decisions.place_resource(_place(resource, below) or Place(REGISTRY, ""))
 
 
 def _filter(
