@@ -43,6 +43,29 @@ def test_each_worker_tells_what_all_have_answered(set_up: SetUp, anybody: httpx.
         time.sleep(GATHER_SECONDS)
 
 
+def _received(client: httpx.Client) -> float:
+    (line,) = (
+        line
+        for line in client.get("/metrics").text.splitlines()
+        if line.startswith("entrepot_blob_received_bytes_total")
+    )
+    return float(line.rpartition(" ")[2])
+
+
+def test_bytes_of_blobs_are_counted_however_they_come(anybody: httpx.Client, repository: Repository) -> None:
+    before, sizes = _received(anybody), (SMALL_BYTES, LARGE_BYTES)
+    for size in sizes:
+        repository.push_blob(noise(size))
+        content = noise(size)
+        assert repository.finish(repository.new_upload(), digest_of(content), content).status_code == 201
+        content = noise(size)
+        address = repository.new_upload()
+        repository.send(address, content)
+        assert repository.finish(address, digest_of(content)).status_code == 201
+
+    assert _received(anybody) >= before + 3 * sum(sizes)
+
+
 def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Repository) -> None:
     contents = [noise(size) for size in (SMALL_BYTES, LARGE_BYTES, LARGE_BYTES)]
     for content in contents:

@@ -9,11 +9,6 @@ _ACTIONS = {permission: permission.action for permission in REPOSITORY_PERMISSIO
 """What the Docker token protocol calls them."""
 
 
-def within_credentials(principal: Principal, permission: Permission, path: str | None) -> bool:
-    """Whether a bearer token's scopes and a stored token's limits reach what is at this path."""
-    return within_scopes(principal, permission, path) and within_limits(principal, permission, path)
-
-
 def within_scopes(principal: Principal, permission: Permission, path: str | None) -> bool:
     """Whether the scopes of a bearer token reach that far; credentials without scopes reach as far as the user."""
     if principal.scopes is None or permission in _WITHOUT_SCOPE:

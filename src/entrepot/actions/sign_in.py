@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 BEARER_TOPIC = "bearer"
 """Verified signatures depend on nothing that changes: nobody announces this topic."""
+FORGIVEN_TOPIC = "forgiven"
+"""When it was last looked whether somebody who is right had failed before: nobody announces this topic either."""
+FORGIVEN_EVERY_MS = 60_000
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 DAY_MS = 24 * 3600 * 1000
@@ -80,6 +83,7 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
         return await with_token(app, password, origin, name)
     key = hashlib.sha256(f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")).digest()
     if (known := _confirmed(app, key)) is not None:
+        await _forgive(app, name, origin)
         return known
     async with app.passwords.turn(name, origin.address):
         # Of several at once, the first one's answer may be everybody's.
@@ -89,6 +93,18 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
 def _confirmed(app: App, key: bytes) -> Principal | None:
     known: _Confirmed | None = app.cache.get(users.TOPIC, key)
     return known.principal if known is not None and known.until_ms > app.clock() else None
+
+
+async def _forgive(app: App, name: str, origin: Origin) -> None:
+    """Forget wrong passwords of who is right, here too, where nothing is checked any more: now and then is enough."""
+    counted, now_ms = lockout.keys(name, origin.address, administrator=True), app.clock()
+    here = next(iter(counted))
+    looked_at_ms: int | None = app.cache.get(FORGIVEN_TOPIC, here)
+    if looked_at_ms is not None and looked_at_ms > now_ms - FORGIVEN_EVERY_MS:
+        return
+    app.cache.put(app.cache.stamp(), FORGIVEN_TOPIC, here, now_ms, 300)
+    if await app.database.look_up(lockout.has_failed, counted):
+        await _note(app, lockout.succeeded, counted, now_ms, reserved=False)
 
 
 async def _confirm(app: App, name: str, password: str, origin: Origin, key: bytes) -> Principal:

@@ -138,7 +138,6 @@ class _Recorder:
         await self._app.database.write_soon(
             uploads.move, self._session, self.recorded, state, registry.uploads_per_user_max, expires_at_ms
         )
-        self._app.metrics.received(max(0, state.offset - self.state.offset))
         self.recorded = state
 
 
@@ -153,14 +152,17 @@ async def _continue(app: App, session: Session, offset: int | None) -> _Recorder
 
 
 async def _within_limit(app: App, state: UploadState, body: Body) -> AsyncIterator[bytes]:
-    """The body, as far as the blob may grow. Raises BlobTooLarge."""
-    left = app.settings.registry.blob_bytes_max - state.offset
-    async for piece in body:
-        left -= len(piece)
-        if left < 0:
-            raise too_large(app.settings.registry.blob_bytes_max)
-        yield piece
-        del piece
+    """The body, as far as the blob may grow; its bytes are counted, whatever becomes of them. Raises BlobTooLarge."""
+    may_grow = left = app.settings.registry.blob_bytes_max - state.offset
+    try:
+        async for piece in body:
+            left -= len(piece)
+            if left < 0:
+                raise too_large(app.settings.registry.blob_bytes_max)
+            yield piece
+            del piece
+    finally:
+        app.metrics.received(may_grow - left)
 
 
 async def _discard_unrecorded(app: App, state: UploadState, recorded: UploadState) -> None:

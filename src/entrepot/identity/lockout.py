@@ -60,6 +60,12 @@ def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy
     return max(waits)
 
 
+def has_failed(connection: Connection, counted: dict[str, int]) -> bool:
+    """Whether there are failures of this user from here."""
+    here = (login_failures.c.key == next(iter(counted))) & (login_failures.c["count"] > 0)
+    return connection.execute(select(login_failures.c.key).where(here)).first() is not None
+
+
 def reserve(
     connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, attempt: bytes
 ) -> tuple[int, bool]:

@@ -401,6 +401,18 @@ async def test_right_password_at_the_same_time_is_checked_once(registry: Registr
     assert len(registry.first.asked) == 1 or registry.app.settings.database.url.startswith("postgresql")
 
 
+async def test_right_password_that_is_remembered_forgets_the_wrong_ones_before_it(registry: Registry) -> None:
+    await registry.local("dave")
+    await registry.sign_in("dave", PASSWORD)
+    for round_ in range(3):
+        # Each round one less than what makes the next one wait.
+        for number in range(FREE - 1):
+            assert await registry.refused("dave", f"{round_}{number}") is CredentialsInvalid
+        registry.wait(61)
+        await registry.sign_in("dave", PASSWORD)
+    assert await registry.refused("dave", "wrong") is CredentialsInvalid
+
+
 @pytest.mark.parametrize(
     "origin", [HERE, replace(HERE, address="2001:db8::1")], ids=lambda origin: origin.address.partition(".")[0]
 )
