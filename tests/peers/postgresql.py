@@ -32,7 +32,7 @@ class PostgreSQL:
     """One server. It refuses to run as root, so root starts it as another user."""
 
     def __init__(self, programs: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self._user = _unprivileged_user()
         self._password = secrets.token_urlsafe(12)
         self.directory = Path(tempfile.mkdtemp(prefix="entrepot-postgresql-"))
@@ -69,6 +69,12 @@ class PostgreSQL:
         yield self.url(name)
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def empty_database(self, url: str) -> None:
+        """Put an empty database in the place of one, whoever is connected."""
+        name = sql.Identifier(url.rpartition("/")[2])
+        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+
     def execute(self, statement: sql.Composable) -> None:
         """As the superuser, outside any test's database."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -83,7 +89,7 @@ class PostgreSQL:
                 shutil.chown(path, self._user)
         command = ["--pgdata", self._cluster, "--username", SUPERUSER, "--pwfile", passwords]
         command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
-        _run_as(self._user, [self._programs / "initdb", *command], self.directory)
+        _run_as(self._user, [self.programs / "initdb", *command], self.directory)
         self.server.start(self._is_ready)
 
     def stop(self) -> None:
@@ -113,7 +119,7 @@ class PostgreSQL:
             f"max_connections={CONNECTIONS_MAX}",
             *FAST,
         ]
-        command: list[str | Path] = [self._programs / "postgres", "-D", self._cluster]
+        command: list[str | Path] = [self.programs / "postgres", "-D", self._cluster]
         return command + [part for option in options for part in ("-c", option)]
 
     def _is_ready(self) -> bool:

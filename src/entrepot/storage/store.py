@@ -86,7 +86,8 @@ class BlobStore:
             raise
         finally:
             self._receiving -= 1
-        self._write_failure = None
+        if received.parts:  # Else nothing was written: small blobs are the database's.
+            self._write_failure = None
         return received
 
     async def _receive(
