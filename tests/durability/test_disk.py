@@ -179,14 +179,11 @@ def _push_until_refused(connection: Connection, size: int) -> list[Answer]:
     raise AssertionError("the disk is not full")
 
 
-def _wait_for_readiness(
-    registry: Entrepot, status: str, failed: set[str], connection: Connection | None = None
-) -> None:
+def _wait_for_readiness(registry: Entrepot, status: str, failed: set[str]) -> None:
     """What it says is some seconds old at most, and 200: a balancer shall not take it out for that."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while True:
-        path = ("GET", "/readyz")
-        answer = connection.request(*path) if connection is not None else request(registry, *path)
+        answer = request(registry, "GET", "/readyz")
         assert answer.status == 200, answer
         told = json.loads(answer.body)
         if told["status"] == status:
@@ -235,7 +232,7 @@ def test_data_disk_that_failed_serves_pulls_and_nothing_is_lost_when_it_is_mount
 ) -> None:
     """As the kernel does it when an ext4 meets an error: read-only for good, under the open files."""
     with file_disk(tmp_path / "disk", tmp_path / "disk.img", size_bytes=FILE_DISK_BYTES) as disk:
-        registry = make_entrepot(directory="disk/entrepot")
+        registry = make_entrepot(directory="disk/entrepot", workers=1)
         registry.log_path = tmp_path / "registry.log"
         registry.start()
         acknowledged = Acknowledged()
@@ -250,8 +247,8 @@ def test_data_disk_that_failed_serves_pulls_and_nothing_is_lost_when_it_is_mount
             refused = push_at_once(connection, REPOSITORY, random.Random(20).randbytes(100_000))
             _assert_refused(refused)
             _assert_refused(push_at_once(connection, REPOSITORY, random.Random(21).randbytes(100)))
-            # Only a write has met it: the worker knows that has just tried one.
-            _wait_for_readiness(registry, "degraded", {"storage writing"}, connection)
+            # Only a write meets it: the worker knows, since it has just tried one.
+            _wait_for_readiness(registry, "degraded", {"storage writing"})
         acknowledged.assert_there(registry)
         assert _logged(registry.log_path, refused.headers["x-request-id"], "error").count("Read-only file system") > 0
         registry.stop()

@@ -7,7 +7,8 @@ not reach the driver: they travel with their records (decision 0012).
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from entrepot.errors import ClientGone, EntrepotError, TooSlow
@@ -80,15 +81,10 @@ class BlobStore:
         hasher = await self._hasher(upload, algorithm) if upload.parts else new_hasher(algorithm)
         self._receiving += 1
         try:
-            received = await self._receive(upload, body, algorithm, hasher, checkpoint)
-        except (StorageUnavailable, StorageHasNoSpace) as error:
-            self._write_failure = time.monotonic(), error
-            raise
+            with self._noting_failure():
+                return await self._receive(upload, body, algorithm, hasher, checkpoint)
         finally:
             self._receiving -= 1
-        if received.parts:  # Else nothing was written: small blobs are the database's.
-            self._write_failure = None
-        return received
 
     async def _receive(
         self,
@@ -151,7 +147,9 @@ class BlobStore:
         await self.verify(upload, digest)
         if not upload.parts:
             return StoredBlob(digest, upload.offset, None, upload.content)
-        location = await self._driver.commit(upload, digest)
+        with self._noting_failure():
+            location = await self._driver.commit(upload, digest)
+        self._write_failure = None
         self._hashers.pop(upload.id, None)
         return StoredBlob(digest, upload.offset, location)
 
@@ -249,6 +247,15 @@ class BlobStore:
     async def close(self) -> None:
         self._threads.shutdown(wait=True)
         await self._driver.close()
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Remember that the store took no bytes."""
+        try:
+            yield
+        except (StorageUnavailable, StorageHasNoSpace) as error:
+            self._write_failure = time.monotonic(), error
+            raise
 
     async def _keep(self, writer: PartWriter, hasher: Hasher, pieces: list[bytes], *, last: bool) -> None:
         """Write and hash at the same time: each takes some 0.7 s for a GiB on its own."""
