@@ -26,6 +26,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.mp import MPServer, WorkerProcess
 
 from entrepot.app import open_app
+from entrepot.connections import Limits, Watch, room_for_connections
 from entrepot.errors import Invalid
 from entrepot.http.application import Application
 from entrepot.settings import Settings
@@ -36,8 +37,6 @@ from entrepot.telemetry.metrics import Metrics
 
 WORKERS_DEFAULT_MAX = 4
 BACKLOG = 1024
-REQUESTS_CONCURRENT_MAX = 2048
-"""Requests that one worker has in hand; more wait in the kernel."""
 BODY_PIECE_BYTES = 256 * 1024
 """How much of a body the server hands over at a time, at most; it asks the kernel for that much only while as much is
 there. A push in one PUT takes 2.4 s of processor time for a GB instead of 2.8 with 128 KiB; with 512 KiB 2.2 s, but
@@ -63,14 +62,16 @@ def serve(settings: Settings, maintenance_command: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises Invalid for an address that cannot be one."""
     host, port = listen_address(settings.server.listen)
     metrics_directory = telemetry_metrics.share_between_processes()
-    stopping = RawValue(ctypes.c_bool, False)
-    server = _granian(settings, host, port, stopping)
+    stopping, connections_max = RawValue(ctypes.c_bool, False), room_for_connections()
+    server = _granian(settings, host, port, connections_max, stopping)
     supervisor = _Supervisor(settings, server, maintenance_command)
     server.on_startup(supervisor.start)
     _lead_workers()
     turn = multiprocessing.Value("L", os.getpid())
     try:
-        server.serve(target_loader=lambda: _make_application(settings, turn, stopping), wrap_loader=False)
+        server.serve(
+            target_loader=lambda: _make_application(settings, turn, stopping, connections_max), wrap_loader=False
+        )
     finally:
         supervisor.stop()
         shutil.rmtree(metrics_directory, ignore_errors=True)
@@ -215,7 +216,7 @@ def _tell_to_stop(worker: Any) -> None:
         os.kill(worker.inner.pid, STOP_WORKER)
 
 
-def _granian(settings: Settings, host: str, port: int, stopping: ctypes.c_bool) -> _Server:
+def _granian(settings: Settings, host: str, port: int, connections_max: int, stopping: ctypes.c_bool) -> _Server:
     return _Server(
         delay_seconds=settings.server.shutdown_delay_seconds,
         stopping=stopping,
@@ -228,7 +229,7 @@ def _granian(settings: Settings, host: str, port: int, stopping: ctypes.c_bool) 
         http=HTTPModes.auto,
         websockets=False,
         backlog=BACKLOG,
-        backpressure=REQUESTS_CONCURRENT_MAX,
+        backpressure=connections_max,
         http1_settings=HTTP1Settings(
             header_read_timeout=settings.server.header_timeout_seconds * 1000, max_buffer_size=BODY_PIECE_BYTES
         ),
@@ -242,7 +243,9 @@ def _granian(settings: Settings, host: str, port: int, stopping: ctypes.c_bool) 
     )
 
 
-def _make_application(settings: Settings, turn: "Synchronized[int]", stopping: ctypes.c_bool) -> Application:
+def _make_application(
+    settings: Settings, turn: "Synchronized[int]", stopping: ctypes.c_bool, connections_max: int
+) -> Watch:
     """Runs in each worker process."""
     telemetry_logging.configure(settings.log.level)
     pin = partial(_pin, turn) if settings.server.pin_workers and sys.platform == "linux" else _stay
@@ -254,8 +257,26 @@ def _make_application(settings: Settings, turn: "Synchronized[int]", stopping: c
         gc.freeze()
         pin()
 
-    opening = open_app(settings, Metrics(), is_stopping=lambda: stopping.value)
-    return Application(opening, AccessLog(enabled=settings.log.access), settle)
+    metrics = Metrics()
+    opening = open_app(settings, metrics, is_stopping=lambda: stopping.value)
+    return Watch(
+        Application(opening, AccessLog(enabled=settings.log.access), settle),
+        listen_address(settings.server.listen)[1],
+        _limits(settings, connections_max),
+        lambda reason, count: metrics.connections_ended.labels(reason).inc(count),
+    )
+
+
+def _limits(settings: Settings, connections_max: int) -> Limits:
+    server = settings.server
+    return Limits(
+        first_request_seconds=server.header_timeout_seconds,
+        idle_seconds=server.answer_idle_seconds,
+        bytes_per_second_min=server.body_bytes_per_second_min,
+        connections_max=connections_max,
+        per_address_max=-(-server.connections_per_address // worker_count(settings)),
+        trusted_proxies=server.trusted_proxies,
+    )
 
 
 def _pin(turn: "Synchronized[int]") -> None:

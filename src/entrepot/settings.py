@@ -56,11 +56,15 @@ class ServerSettings(_Section):
     shutdown_delay_seconds: int = Field(default=0, ge=0, le=600)
     """How long, after SIGTERM, new connections are still taken while `/readyz` says 503: time for balancers to look."""
     header_timeout_seconds: int = Field(default=30, ge=1, le=60)
-    """How long a client may take to send a request's headers."""
+    """How long a client may take to send a request's headers, on a new connection together with all before them."""
     body_idle_seconds: int = Field(default=60, ge=1, le=3600)
     """How long a client may pause while it sends a body."""
     body_bytes_per_second_min: int = Field(default=1024, ge=0)
-    """The average rate below which a body is refused, once `body_idle_seconds` have passed."""
+    """The average rate below which a body is refused, once `body_idle_seconds` have passed, and an answer not taken."""
+    answer_idle_seconds: int = Field(default=120, ge=1, le=3600)
+    """How long a client may take nothing of an answer, or keep an HTTP/2 connection without a request (Linux)."""
+    connections_per_address: int = Field(default=512, ge=0)
+    """Connections of one address, but for trusted proxies; each worker allows its share. 0: any number (Linux)."""
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -254,23 +254,6 @@ def test_connection_without_another_request_is_closed(slow_target: Target) -> No
         assert [answer.status for answer in connection.answers()] == [200]
 
 
-@pytest.mark.xfail(reason="the web server tells HTTP/1 from HTTP/2 before it looks at the time", strict=True)
-def test_connection_that_says_nothing_is_closed(slow_target: Target) -> None:
-    # Nothing; what may become the preface of HTTP/2; the preface, and nothing after it.
-    said = (b"", b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    connections = [slow_target.connect() for _ in said]
-    for connection, words in zip(connections, said, strict=True):
-        connection.send(words)
-    deadline = time.monotonic() + 5
-    try:
-        while any(connection.still_open() for connection in connections):
-            assert time.monotonic() < deadline, "connections that say nothing keep everybody else out"
-            time.sleep(0.1)
-    finally:
-        for connection in connections:
-            connection.close()
-
-
 @pytest.mark.parametrize(
     ("method", "headers"),
     [

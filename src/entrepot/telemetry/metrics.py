@@ -84,6 +84,12 @@ class Metrics:
             buckets=SECONDS_BOUNDS,
         )
         self._received = Counter("entrepot_blob_received_bytes", "Bytes of blobs received.", registry=self._registry)
+        self.connections_ended = Counter(
+            "entrepot_connections_ended",
+            "Connections ended because they brought no request, nothing moved, or their address had too many.",
+            ("reason",),
+            registry=self._registry,
+        )
         self.damaged_blobs = Counter(
             "entrepot_blob_damaged", "Requests that met missing or damaged bytes.", registry=self._registry
         )
