@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.hostile.wire import SECONDS_MAX
 
@@ -56,6 +57,20 @@ def still_open(sockets: Sequence[socket.socket]) -> int:
     return sum(
         held_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED for held_socket in sockets
     )
+
+
+def kept(port: int, sockets: Sequence[socket.socket]) -> int:
+    """How many the server itself still has open: what it has ended may not get through to who does not read."""
+    ours = {held_socket.getsockname()[1] for held_socket in sockets}
+    found = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, remote, state = line.split()[1:4]
+        found += _port(local) == port and _port(remote) in ours and int(state, 16) == _ESTABLISHED
+    return found
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def eventually(holds: Callable[[], bool], why: str) -> None:

@@ -1,26 +1,37 @@
-"""HAProxy in front of a registry: it speaks TLS, asks clients for certificates, and hands those over (RFC 9440)."""
+"""HAProxy in front of a registry."""
 
-import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.peers.certificate import Certificate
 from tests.peers.presence import require_program
-from tests.peers.process import Server, free_port
+from tests.peers.process import free_port
+from tests.peers.proxy import Proxy
 
 
-class HAProxy:
-    """Sends everything to `backend` (host:port); clients may show a certificate of `clients_ca`."""
+def pem(directory: Path, certificate: Certificate) -> Path:
+    """Certificate and key in one file, as HAProxy wants them."""
+    pair = directory / "haproxy.pem"
+    pair.write_bytes(certificate.certificate.read_bytes() + certificate.key.read_bytes())
+    return pair
+
+
+class ConfiguredHAProxy(Proxy):
+    """With any configuration that listens on `host`."""
+
+    def __init__(self, directory: Path, host: str, text: str) -> None:
+        configuration = directory / "haproxy.cfg"
+        configuration.write_text(text)
+        program = require_program("haproxy", package="haproxy")
+        super().__init__(host, [program, "-db", "-f", configuration], directory / "haproxy.log")
+
+
+class HAProxy(ConfiguredHAProxy):
+    """Sends everything to `backend` (host:port); clients may show a certificate of `clients_ca`, which it hands over
+    (RFC 9440)."""
 
     def __init__(self, directory: Path, backend: str, certificate: Certificate, clients_ca: Path) -> None:
-        self.host = f"127.0.0.1:{free_port()}"
-        self.url = f"https://{self.host}"
-        self.log_path = directory / "haproxy.log"
-        pair = directory / "haproxy.pem"
-        pair.write_bytes(certificate.certificate.read_bytes() + certificate.key.read_bytes())
-        configuration = directory / "haproxy.cfg"
-        configuration.write_text(f"""
+        host = f"127.0.0.1:{free_port()}"
+        text = f"""
 global
     log stdout format raw local0
 defaults
@@ -29,27 +40,12 @@ defaults
     timeout client 60s
     timeout server 60s
 frontend registry
-    bind {self.host} ssl crt {pair} ca-file {clients_ca} verify optional
+    bind {host} ssl crt {pem(directory, certificate)} ca-file {clients_ca} verify optional
     http-request del-header Client-Cert
     http-request set-header Client-Cert :%[ssl_c_der,base64]: if {{ ssl_c_used }}
     option forwardfor
     default_backend entrepot
 backend entrepot
     server entrepot {backend}
-""")
-        program = require_program("haproxy", package="haproxy")
-        self.server = Server([program, "-db", "-f", configuration], log_path=self.log_path)
-
-    def __enter__(self) -> Self:
-        self.server.start(self._answers)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.server.kill()
-
-    def _answers(self) -> bool:
-        host, _, port = self.host.partition(":")
-        with socket.socket() as probe:
-            return probe.connect_ex((host, int(port))) == 0
+"""
+        super().__init__(directory, host, text)
