@@ -47,8 +47,14 @@ class Site:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         plain.settimeout(60)
         plain.bind((source, 0))
-        plain.connect(("127.0.0.1", self.proxy.port))
-        return self.context().wrap_socket(plain, server_hostname="127.0.0.1")
+        # Before it is connected: a socket whose other side is gone already would be left open when it is wrapped.
+        secured = self.context().wrap_socket(plain, server_hostname="127.0.0.1")
+        try:
+            secured.connect(("127.0.0.1", self.proxy.port))
+        except BaseException:
+            secured.close()
+            raise
+        return secured
 
     def context(self, protocol: str = "http/1.1") -> ssl.SSLContext:
         context = self.certificate.client_context()
