@@ -137,6 +137,10 @@ class LoginSettings(_Section):
     """Failed logins of an address, and refusals to a user, recorded one by one; more are counted, tokens get 429."""
     session_seconds: int = Field(default=12 * 3600, ge=300)
     """How long a browser stays signed in."""
+    device_logins_per_address_max: int = Field(default=10, ge=1, le=100_000)
+    """Logins on a device, by a provider, that may be under way from one address (IPv6: from one /64)."""
+    device_logins_max: int = Field(default=1000, ge=1, le=100_000)
+    """Such logins that may be under way in all."""
 
 
 class AuditSettings(_Section):

@@ -79,7 +79,7 @@ async def or_refuse(
 
 
 async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:
-    who = lockout.network(origin.address) if principal.is_anonymous else principal.key
+    who = lockout.network_of(origin.address) if principal.is_anonymous else principal.key
     act = Act(action, resource, outcome=REFUSED, reason=reason)
     if not app.failures.take(who):
         await keep(app, principal, origin, act)
@@ -92,7 +92,7 @@ async def fail(app: App, origin: Origin, act: Act) -> int:
 
     The first ones are kept one by one; of more, only how many there were, whatever kind of credentials they tried.
     """
-    wait = app.failures.take(lockout.network(origin.address))
+    wait = app.failures.take(lockout.network_of(origin.address))
     if not wait:
         await keep(app, ANONYMOUS, origin, act)
     else:

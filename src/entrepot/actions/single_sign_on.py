@@ -1,7 +1,5 @@
 """People who sign in by an OpenID provider: what is kept while they are away, and the session they come back to."""
 
-import hashlib
-import hmac
 import logging
 from dataclasses import dataclass
 
@@ -10,8 +8,11 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts, sign_in
 from entrepot.app import App
 from entrepot.audit.record import FAILED, Act
-from entrepot.identity import pending, sessions, users
+from entrepot.errors import Invalid
+from entrepot.identity import browser_logins, device_logins, sessions, users
 from entrepot.identity.assertions import LEEWAY_SECONDS
+from entrepot.identity.browser_logins import BrowserLogin
+from entrepot.identity.device_logins import Limits
 from entrepot.identity.errors import (
     CredentialsInvalid,
     LoginUnknown,
@@ -27,8 +28,9 @@ from entrepot.settings import OIDCProvider
 
 LOGIN_SECONDS = 600
 """How long somebody may take at the provider."""
+REDIRECT_CHARACTERS_MAX = 500
+"""So long an address of the registry may be, that the cookie of a login fits into the 4 KB that browsers keep."""
 SESSION = Credential("session")
-_IN_BROWSER, _ON_DEVICE = "browser", "device"
 _SESSION_BYTES = 3000
 """What remembering one costs, roughly."""
 
@@ -37,11 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Where the browser goes, the name of the login there, and the secret that binds it to this browser."""
+    """Where the browser goes, the name of the login there, and what this browser keeps until it is back."""
 
     url: str
     state: str
-    browser: str
+    sealed: str
     seconds: int
 
 
@@ -50,7 +52,7 @@ class Answer:
     """What the browser brings back from the provider: a code or an error, and whatever else it has."""
 
     state: str
-    browser: str
+    sealed: str
     code: str
     error: str
     issuer: str | None
@@ -75,78 +77,85 @@ class DeviceLogin:
 
 
 async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> Started:
-    """Raises ProviderUnknown, ProviderUnavailable, TooManyLogins."""
+    """Raises ProviderUnknown, ProviderUnavailable, Invalid."""
     party = _party(app, provider)
-    state, browser, now_ms = pending.new_secret(), pending.new_secret(), app.clock()
+    if len(redirect_uri) > REDIRECT_CHARACTERS_MAX:
+        raise Invalid("the registry's address is too long to come back to from a provider: use another one")
+    state = browser_logins.new_state()
     started = await party.start(redirect_uri, state)
-    content = {
-        "kind": _IN_BROWSER,
-        "nonce": started.nonce,
-        "verifier": started.verifier,
-        "browser": _hash(browser),
-        "redirect_uri": redirect_uri,
-        "return_to": return_to,
-    }
-    await app.database.write_soon(pending.start, state, provider, content, now_ms, now_ms + LOGIN_SECONDS * 1000)
-    return Started(started.url, state, browser, LOGIN_SECONDS)
+    expires_at_ms = app.clock() + LOGIN_SECONDS * 1000
+    login = BrowserLogin(started.nonce, started.verifier, redirect_uri, return_to, expires_at_ms)
+    return Started(started.url, state, browser_logins.seal(app.keys.upload, provider, state, login), LOGIN_SECONDS)
 
 
 async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Finished:
     """Raises LoginUnknown, CredentialsInvalid, TokenInvalid, ProviderUnknown, ProviderUnavailable."""
     party = _party(app, provider)
-    content = await app.database.write(pending.take, answer.state, provider, app.clock())
-    if content is None or content.get("kind") != _IN_BROWSER:
-        raise LoginUnknown("this login was not started here, is finished already, or took too long: sign in again")
+    login = browser_logins.unseal(app.keys.upload, provider, answer.state, answer.sealed, app.clock())
+    if login is None or await app.database.look_up(browser_logins.is_used, answer.state):
+        raise _login_unknown()
     try:
-        signed_in = await _exchange(party, content, answer)
+        signed_in = await _exchange(party, login, answer)
     except (CredentialsInvalid, TokenInvalid) as error:
         await _note_failure(app, provider, origin, error.message)
         raise
-    return await _begin_session(app, provider, signed_in, origin, str(content["return_to"]))
+    if not await app.database.write(browser_logins.use, answer.state, login):
+        raise _login_unknown()
+    return await _begin_session(app, provider, signed_in, origin, login.return_to)
 
 
-async def _exchange(party: RelyingParty, content: dict[str, object], answer: Answer) -> SignedIn:
-    if not hmac.compare_digest(str(content["browser"]), _hash(answer.browser)):
-        raise CredentialsInvalid("this login was started in another browser: sign in again")
+async def _exchange(party: RelyingParty, login: BrowserLogin, answer: Answer) -> SignedIn:
     if answer.error or not answer.code:
         raise CredentialsInvalid(f"the provider refused the login ({answer.error or 'no code'}): sign in again")
-    return await party.finish(
-        str(content["redirect_uri"]), answer.code, str(content["verifier"]), str(content["nonce"]), answer.issuer
+    return await party.finish(login.redirect_uri, answer.code, login.verifier, login.nonce, answer.issuer)
+
+
+def _login_unknown() -> LoginUnknown:
+    return LoginUnknown(
+        "this login was not started in this browser, is finished already, or took too long: sign in again"
     )
 
 
-async def start_device(app: App, provider: str) -> DeviceLogin:
-    """Raises ProviderUnknown, ProviderUnavailable, TooManyLogins."""
-    shown = await _party(app, provider).start_device()
-    secret, now_ms = pending.new_secret(), app.clock()
-    content = {"kind": _ON_DEVICE, "device_code": shown.device_code, "interval": shown.interval, "next_at_ms": now_ms}
-    await app.database.write_soon(pending.start, secret, provider, content, now_ms, now_ms + shown.expires_in * 1000)
+async def start_device(app: App, provider: str, origin: Origin) -> DeviceLogin:
+    """Raises ProviderUnknown, TooManyDeviceLogins, ProviderUnavailable."""
+    party, settings = _party(app, provider), app.settings.login
+    limits = Limits(settings.device_logins_per_address_max, settings.device_logins_max)
+    # Most who are too many learn it here, and wait for nobody.
+    await app.database.read(device_logins.check, origin.address, limits, app.clock())
+    secret = device_logins.new_secret()
+    await app.database.write_soon(device_logins.reserve, secret, provider, origin.address, limits, app.clock())
+    shown = await party.start_device()
+    now_ms = app.clock()
+    expires_at_ms = now_ms + shown.expires_in * 1000
+    if not await app.database.write_soon(
+        device_logins.begin, secret, shown.device_code, shown.interval, now_ms, expires_at_ms
+    ):
+        raise ProviderUnavailable("the provider took too long to start a login on a device: start it again")
     return DeviceLogin(secret, shown)
 
 
 async def poll_device(app: App, provider: str, secret: str, origin: Origin) -> Finished | Waiting:
     """Ask the provider, no more often than it said. Raises what `finish` raises."""
     party, now_ms = _party(app, provider), app.clock()
-    content = await app.database.read(pending.find, secret, provider, now_ms)
-    if content is None or content.get("kind") != _ON_DEVICE:
+    next_at_ms = await app.database.look_up(device_logins.next_at_ms, secret, provider, now_ms)
+    if next_at_ms is None:
         raise LoginUnknown("this login was not started here, is finished already, or took too long: start it again")
-    next_at_ms, interval = _number(content, "next_at_ms"), _number(content, "interval")
     if now_ms < next_at_ms:
         return Waiting.SLOW_DOWN
-    content["next_at_ms"] = now_ms + interval * 1000
-    await app.database.write_soon(pending.change, secret, provider, content)
+    device_code = await app.database.write_soon(device_logins.take_turn, secret, provider, now_ms)
+    if device_code is None:
+        return Waiting.SLOW_DOWN
     try:
-        answer = await party.poll_device(str(content["device_code"]))
+        answer = await party.poll_device(device_code)
     except (CredentialsInvalid, TokenInvalid) as error:
-        await app.database.write_soon(pending.take, secret, provider, now_ms)
+        await app.database.write_soon(device_logins.end, secret)
         await _note_failure(app, provider, origin, error.message)
         raise
     if isinstance(answer, SignedIn):
-        await app.database.write_soon(pending.take, secret, provider, now_ms)
+        await app.database.write_soon(device_logins.end, secret)
         return await _begin_session(app, provider, answer, origin, "")
     if answer is Waiting.SLOW_DOWN:
-        content["interval"] = interval + DEVICE_INTERVAL_SECONDS
-        await app.database.write_soon(pending.change, secret, provider, content)
+        await app.database.write_soon(device_logins.slow_down, secret, DEVICE_INTERVAL_SECONDS)
     return answer
 
 
@@ -237,13 +246,3 @@ def _party(app: App, provider: str) -> RelyingParty:
         if settings.name == provider and isinstance(settings, OIDCProvider) and settings.client_id:
             return RelyingParty(settings, app.issuers.of(provider), app.outbound, app.clock)
     raise ProviderUnknown("there is no provider of this name that people sign in by")
-
-
-def _number(content: dict[str, object], name: str) -> int:
-    value = content[name]
-    assert isinstance(value, int)
-    return value
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -147,7 +147,7 @@ class Client:
             location = response.headers.get("location", "")
             raise NotReachable(f"{self.url} answers with a redirect to {location[:200]}: use the address it leads to")
         problem = self._json(response)
-        detail = problem.get("detail") if isinstance(problem, dict) else None
+        detail = _detail(problem) if isinstance(problem, dict) else None
         if not isinstance(detail, str):
             if status == 404:
                 raise NotReachable(f"{self.url} is no Entrepot, or one without this: it does not know {API}")
@@ -166,6 +166,14 @@ class Client:
             if response.status_code < 300:
                 raise NotReachable(f"{self.url} answers, but is no Entrepot: what it sends is no JSON") from None
             return None
+
+
+def _detail(problem: dict[str, Any]) -> object:
+    """What the registry says is wrong: as its API does, or as it does everywhere else."""
+    match problem:
+        case {"detail": str(detail)} | {"errors": [{"message": str(detail)}, *_]}:
+            return detail
+    return None
 
 
 def path_of(*parts: str) -> str:

@@ -4,7 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Integer, String, Table, cast, func, literal
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    String,
+    Table,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 
 class Upsert:
@@ -74,6 +86,15 @@ def json_rows(columns: Sequence[ColumnElement[Any]], dialect_name: str) -> Colum
     if dialect_name == "postgresql":
         return cast(func.json_agg(func.json_build_array(*columns)), String)
     return func.json_group_array(func.json_array(*columns))
+
+
+def take_turns(connection: Connection, number: int) -> None:
+    """Of transactions that call this with one number, each waits for the end of the one before.
+
+    SQLite has one that writes at a time.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def execute(connection: Connection, upsert: Upsert, values: Mapping[str, object]) -> Any:

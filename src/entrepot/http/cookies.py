@@ -6,7 +6,7 @@ from entrepot.http.messages import Request
 
 SESSION = "entrepot_session"
 LOGIN_PREFIX = "entrepot_login_"
-"""Binds a login to the browser that started it; a browser may have several under way."""
+"""What a login in this browser is finished with; a browser may have several under way."""
 
 
 def read(request: Request) -> Mapping[str, str]:

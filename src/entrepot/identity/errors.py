@@ -31,6 +31,14 @@ class LoginDelayed(RateLimited):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyDeviceLogins(RateLimited):
+    """No other login on a device may begin until one of those under way ends. `retry_after_seconds` at the latest."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ProviderUnavailable(Unavailable):
     """An identity provider does not answer."""
 

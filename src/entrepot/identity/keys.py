@@ -1,4 +1,7 @@
-"""The registry's own secrets: keys that sign bearer tokens and the audit log, and one that seals upload addresses."""
+"""The registry's own secrets: keys that sign bearer tokens and the audit log, and one that seals what clients keep.
+
+That is addresses of uploads, and logins by a provider that are under way.
+"""
 
 import secrets
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ _INSERT = dialect.insert_or_ignore(login_failures, "key", returning=(login_failu
 
 def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
     """What is counted for such a try, and how many more failures each has free than a user."""
-    name, here = _one_spelling(name), network(address)
+    name, here = _one_spelling(name), network_of(address)
     counted = {f"from:{here} {name}": 1, f"address:{here}": ADDRESS_FACTOR}
     if not administrator:
         counted[f"user:{name}"] = ADDRESS_FACTOR
@@ -141,7 +141,7 @@ def _one_spelling(name: str) -> str:
     return " ".join(name.rpartition("\\")[2].partition("@")[0].casefold().split())[:255]
 
 
-def network(address: str) -> str:
+def network_of(address: str) -> str:
     """An IPv6 address counts with its /64: every client has one, and all the addresses in it (RFC 6177)."""
     try:
         parsed = ip_address(address)

@@ -111,14 +111,30 @@ sessions = Table(
     Index(None, "expires_at_ms"),
 )
 
-pending_logins = Table(
-    "pending_logins",
+used_logins = Table(
+    "used_logins",
     metadata,
-    # Between the redirect to a provider and the way back, or while a device code is shown.
+    # Logins in a browser that have succeeded, until their cookies are no good any more.
+    Column("state_hash", LargeBinary, primary_key=True),
+    Column("expires_at_ms", TimestampMs, nullable=False),
+    Index(None, "expires_at_ms"),
+)
+
+device_logins = Table(
+    "device_logins",
+    metadata,
+    # While a device shows its code.
     Column("id_hash", LargeBinary, primary_key=True),
     Column("provider", ascii_text(64), nullable=False),
-    Column("content", Text, nullable=False),
+    # Where the device is: what it is counted by.
+    Column("network", ascii_text(64), nullable=False),
+    # The provider's; empty until it has answered.
+    Column("device_code", Text, nullable=False),
+    Column("interval_seconds", Id, nullable=False),
+    # When the provider may be asked again.
+    Column("next_at_ms", TimestampMs, nullable=False),
     Column("expires_at_ms", TimestampMs, nullable=False),
+    Index(None, "network"),
     Index(None, "expires_at_ms"),
 )
 

@@ -6,7 +6,7 @@ import logging
 from sqlalchemy import Connection
 
 from entrepot.database.database import Database
-from entrepot.identity import groups, handed_out, lockout, pending, sessions, tokens, users
+from entrepot.identity import browser_logins, device_logins, groups, handed_out, lockout, sessions, tokens, users
 from entrepot.identity.errors import ProviderUnavailable
 from entrepot.identity.external import ExternalUser, PasswordProvider
 from entrepot.identity.users import User
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 async def expire(database: Database, now_ms: int) -> int:
     """Remove what has ended; answers how many things."""
     removed = await database.write_soon(tokens.expire, now_ms - TOKEN_KEPT_MS)
-    for expire_some in (lockout.expire, sessions.expire, pending.expire):
+    for expire_some in (lockout.expire, sessions.expire, browser_logins.expire, device_logins.expire):
         removed += await database.write_soon(expire_some, now_ms)
     return removed
 

@@ -188,6 +188,10 @@ def test_form_that_leads_elsewhere_is_sent_and_not_followed() -> None:
     assert len(server.seen) == 1
 
 
-def test_form_for_a_provider_that_is_none_is_told() -> None:
-    with answering(404, problem("there is no provider")) as (client, _), pytest.raises(NotFound, match="provider"):
+@pytest.mark.parametrize(
+    "body",
+    [problem("there is no provider"), b'{"errors": [{"code": "NAME_UNKNOWN", "message": "there is no provider"}]}'],
+)
+def test_form_for_a_provider_that_is_none_is_told(body: bytes) -> None:
+    with answering(404, body) as (client, _), pytest.raises(NotFound, match="there is no provider"):
         client.form("/auth/nonesuch/device", {})

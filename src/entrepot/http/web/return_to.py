@@ -3,7 +3,7 @@
 from entrepot.errors import Invalid
 
 HOME = "/"
-CHARACTERS_MAX = 2000
+CHARACTERS_MAX = 1000
 
 
 class ReturnInvalid(Invalid):

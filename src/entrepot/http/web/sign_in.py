@@ -1,6 +1,7 @@
 """Signing in by an OpenID provider: in the browser, on another device, and out again."""
 
 import re
+from collections.abc import Mapping
 
 from entrepot.actions import single_sign_on
 from entrepot.actions.single_sign_on import Answer
@@ -14,7 +15,11 @@ from entrepot.identity.oidc import Waiting
 
 COOKIE_PATH = "/auth/"
 COOKIE_NAME_CHARACTERS = 8
+LOGIN_COOKIES_CHARACTERS_MAX = 6000
+"""What the logins of one browser may take together: servers and proxies refuse requests with more than 8 KB of cookies.
+"""
 _NO_STORE = (b"cache-control", b"no-store")
+_LOGIN_COOKIE = re.compile(rf"{cookies.LOGIN_PREFIX}[A-Za-z0-9_-]{{{COOKIE_NAME_CHARACTERS}}}")
 _ERROR_CODE = re.compile(r"[a-z_]{1,50}")
 
 
@@ -23,14 +28,15 @@ async def login(request: Request) -> Response:
     target = return_to.parse(request.query_text("return_to"))
     redirect_uri = f"{base_url(request)}/auth/{request.reference}/callback"
     started = await single_sign_on.start(request.app, request.reference, redirect_uri, target)
-    cookie = cookies.write(
-        _cookie_of(started.state),
-        started.browser,
-        seconds=started.seconds,
-        path=COOKIE_PATH,
-        secure=_is_secure(request),
+    secure = _is_secure(request)
+    kept = cookies.write(
+        _cookie_of(started.state), started.sealed, seconds=started.seconds, path=COOKIE_PATH, secure=secure
     )
-    return _redirect(started.url, [cookie])
+    dropped = [
+        cookies.write(name, "", seconds=0, path=COOKIE_PATH, secure=secure)
+        for name in _too_many(cookies.read(request), LOGIN_COOKIES_CHARACTERS_MAX - len(started.sealed))
+    ]
+    return _redirect(started.url, [kept, *dropped])
 
 
 async def callback(request: Request) -> Response:
@@ -39,7 +45,7 @@ async def callback(request: Request) -> Response:
     error = request.query_text("error")
     answer = Answer(
         state=state,
-        browser=cookies.read(request).get(_cookie_of(state), ""),
+        sealed=cookies.read(request).get(_cookie_of(state), ""),
         code=request.query_text("code"),
         error=error if not error or _ERROR_CODE.fullmatch(error) else "error",
         issuer=request.query("iss"),
@@ -73,7 +79,7 @@ async def backchannel_logout(request: Request) -> Response:
 
 async def device(request: Request) -> Response:
     """Start a login that is finished in a browser elsewhere (RFC 8628, section 3.2)."""
-    started = await single_sign_on.start_device(request.app, request.reference)
+    started = await single_sign_on.start_device(request.app, request.reference, request.origin)
     answer: dict[str, object] = {
         "device_code": started.secret,
         "user_code": started.shown.user_code,
@@ -108,6 +114,16 @@ def _device_error(code: str, message: str) -> Response:
 def _cookie_of(state: str) -> str:
     """Each login has its own, so that several may be under way in one browser."""
     return cookies.LOGIN_PREFIX + state[:COOKIE_NAME_CHARACTERS]
+
+
+def _too_many(found: Mapping[str, str], characters_max: int) -> list[str]:
+    """Cookies of the oldest logins, that have no room beside the newer ones. A browser sends the oldest one first."""
+    dropped = []
+    for name in reversed([name for name in found if _LOGIN_COOKIE.fullmatch(name)]):
+        characters_max -= len(name) + len(found[name])
+        if characters_max < 0:
+            dropped.append(name)
+    return dropped
 
 
 def _is_secure(request: Request) -> bool:

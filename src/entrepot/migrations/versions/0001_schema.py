@@ -103,6 +103,19 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "device_logins",
+        sa.Column("id_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("provider", ascii_text(64), nullable=False),
+        sa.Column("network", ascii_text(64), nullable=False),
+        sa.Column("device_code", sa.Text(), nullable=False),
+        sa.Column("interval_seconds", Id, nullable=False),
+        sa.Column("next_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id_hash", name="pk_device_logins"),
+    )
+    op.create_index("ix_device_logins_expires_at_ms", "device_logins", ["expires_at_ms"], unique=False)
+    op.create_index("ix_device_logins_network", "device_logins", ["network"], unique=False)
+    op.create_table(
         "facts",
         sa.Column("name", ascii_text(64), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
@@ -144,15 +157,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("path", name="pk_namespaces"),
     )
     op.create_table(
-        "pending_logins",
-        sa.Column("id_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("provider", ascii_text(64), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
-        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id_hash", name="pk_pending_logins"),
-    )
-    op.create_index("ix_pending_logins_expires_at_ms", "pending_logins", ["expires_at_ms"], unique=False)
-    op.create_table(
         "repositories",
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("name", ascii_text(255), nullable=False),
@@ -182,6 +186,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_uploads_expires_at_ms", "uploads", ["expires_at_ms"], unique=False)
     op.create_index("ix_uploads_owner", "uploads", ["owner"], unique=False)
+    op.create_table(
+        "used_logins",
+        sa.Column("state_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name="pk_used_logins"),
+    )
+    op.create_index("ix_used_logins_expires_at_ms", "used_logins", ["expires_at_ms"], unique=False)
     op.create_table(
         "users",
         sa.Column("id", Id, autoincrement=True, nullable=False),
