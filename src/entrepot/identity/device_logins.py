@@ -111,7 +111,7 @@ def end(connection: Connection, secret: str) -> bool:
 
 
 def expire(connection: Connection, now_ms: int) -> int:
-    """Forget logins that took too long; answers how many."""
+    """Forget logins that took too long; returns how many."""
     return connection.execute(delete(device_logins).where(device_logins.c.expires_at_ms <= now_ms)).rowcount
 
 

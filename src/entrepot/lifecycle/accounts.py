@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 async def expire(database: Database, now_ms: int) -> int:
-    """Remove what has ended; answers how many things."""
+    """Remove what has ended; returns how many things."""
     removed = await database.write_soon(tokens.expire, now_ms - TOKEN_KEPT_MS)
     for expire_some in (lockout.expire, sessions.expire, browser_logins.expire, device_logins.expire):
         removed += await database.write_soon(expire_some, now_ms)
