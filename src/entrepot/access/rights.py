@@ -77,7 +77,7 @@ class Considered:
 
 
 class ByPlace(Mapping[tuple[str, str], tuple[Right, ...]]):
-    """Rights by kind and path of their place.
+    """Rights by kind and path of their place; those for patterns by what all that they cover is in (`Place.anchor`).
 
     Somebody may have thousands, of which few are ever asked for: a right is made of its row when its place is.
     """
@@ -115,24 +115,21 @@ class ByPlace(Mapping[tuple[str, str], tuple[Right, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Patterns are looked at one by one."""
+    """However many grants there are, a decision looks at those above the path it is about."""
 
     by_place: ByPlace
-    patterns: tuple[Right, ...] = ()
 
     @property
     def count(self) -> int:
         """How many grants these are."""
-        return self.by_place.count() + len(self.patterns)
+        return self.by_place.count()
 
     @classmethod
     def of(cls, rights: list[Right]) -> "Rights":
         by_place: dict[tuple[str, str], list[Row]] = {}
         for right in rights:
-            if right.place.kind != PATTERN:
-                by_place.setdefault((right.place.kind, right.place.path), []).append((right,))
-        patterns = tuple(right for right in rights if right.place.kind == PATTERN)
-        return cls(ByPlace(by_place, lambda row: row[0]), patterns)
+            by_place.setdefault(_key(right.place.kind, right.place.path), []).append((right,))
+        return cls(ByPlace(by_place, lambda row: row[0]))
 
     def allows(self, permission: Permission, path: str | None, context: Context) -> bool:
         """Whether some grant has the permission for what is at the path, a namespace or a repository.
@@ -211,31 +208,31 @@ class Rights:
         if path is None or permission not in PLACED:
             return
         yield from self.by_place.at((REPOSITORY, path))
-        above = path
-        while above:
+        for above in _and_above(path):
             yield from self.by_place.at((NAMESPACE, above))
-            above = above.rpartition("/")[0]
-        for right in self.patterns:
+        for right in self._patterns_above(path):
             if right.place.covers(path):
                 yield right
 
     def _including(self, place: Place) -> Iterator[Right]:
         """Those whose place has all of another one in it."""
         yield from self.by_place.at((REGISTRY, ""))
-        above = place.anchor
-        while above:
-            yield from self.by_place.at((NAMESPACE, above))
-            above = above.rpartition("/")[0]
+        above = place.anchor or ""
+        for namespace in _and_above(above):
+            yield from self.by_place.at((NAMESPACE, namespace))
         if place.kind == REPOSITORY:
             yield from self.by_place.at((REPOSITORY, place.path))
-        for right in self.patterns:
+        for right in self._patterns_above(above):
             if right.place.includes(place):
                 yield right
+
+    def _patterns_above(self, path: str) -> Iterator[Right]:
+        for anchor in (*_and_above(path), ""):
+            yield from self.by_place.at((PATTERN, anchor))
 
     def _all(self) -> Iterator[Right]:
         for rights in self.by_place.values():
             yield from rights
-        yield from self.patterns
 
 
 NO_RIGHTS = Rights.of([])
@@ -244,11 +241,13 @@ NO_RIGHTS = Rights.of([])
 def load(connection: Connection, user_id: int | None, groups: Mapping[int, str]) -> Rights:
     """The rights of a user with these groups (id to name), or of anybody when there is no user."""
     known = roles.everything(connection)
-    rows = list(_OF_ANYBODY.all(connection, subject_kind=EVERYONE))
+    # The user's own come first: of conditions, not all are evaluated when there are very many.
+    rows: list[Row] = []
     if user_id is not None:
-        rows += _OF_ANYBODY.all(connection, subject_kind=SIGNED_IN)
         rows += _OF_USER.all(connection, user_id=user_id)
         rows += _of_groups(connection, list(groups))
+        rows += _OF_ANYBODY.all(connection, subject_kind=SIGNED_IN)
+    rows += _OF_ANYBODY.all(connection, subject_kind=EVERYONE)
     return _compiled(rows, known, groups)
 
 
@@ -265,15 +264,21 @@ def _compiled(rows: Iterable[Row], known: Mapping[str, Role], groups: Mapping[in
         return Right(grant_id, meant, Place(kind, path), condition, expires_at_ms, subject_kind, group)
 
     by_place: dict[tuple[str, str], list[Row]] = {}
-    patterns = []
     for row in rows:
-        if row[1] not in known:
-            continue
-        if row[4] == PATTERN:
-            patterns.append(right(row))
-        else:
-            by_place.setdefault((row[4], row[5]), []).append(row)
-    return Rights(ByPlace(by_place, right), tuple(patterns))
+        if row[1] in known:
+            by_place.setdefault(_key(row[4], row[5]), []).append(row)
+    return Rights(ByPlace(by_place, right))
+
+
+def _key(kind: str, path: str) -> tuple[str, str]:
+    return (kind, path) if kind != PATTERN else (kind, Place(kind, path).anchor or "")
+
+
+def _and_above(path: str) -> Iterator[str]:
+    """The path, and those of the namespaces that it is in, upwards."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _for_everyone(role: Role) -> Role:

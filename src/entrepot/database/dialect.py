@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     cast,
+    column,
     func,
     literal,
     select,
@@ -66,6 +67,18 @@ def elements(json_array: str, dialect_name: str) -> ColumnElement[str]:
         array = cast(literal(json_array, String), JSONB)
         return func.jsonb_array_elements_text(array).table_valued("value").c.value.cast(String)
     return func.json_each(json_array).table_valued("value").c.value.cast(String)
+
+
+def rows(json_array: str, count: int, dialect_name: str) -> list[ColumnElement[str]]:
+    """As `elements`, for a JSON array of arrays of so many texts."""
+    if dialect_name == "postgresql":
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        array = cast(literal(json_array, String), JSONB)
+        row = func.jsonb_array_elements(array, type_=JSONB).table_valued(column("value", JSONB)).c.value
+        return [row[index].astext for index in range(count)]
+    row = func.json_each(json_array).table_valued("value").c.value
+    return [func.json_extract(row, f"$[{index}]").cast(String) for index in range(count)]
 
 
 def numbers(json_array: ColumnElement[str], dialect_name: str) -> ColumnElement[int]:

@@ -1,14 +1,14 @@
 """Rights from grants, as they are decided one by one, as a filter for lists, and as they are explained."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
-from entrepot.access import grants, rights, roles, visible
+from entrepot.access import conditions, grants, rights, roles, visible
 from entrepot.access.conditions import Context
 from entrepot.access.errors import GrantInvalid, GrantUnknown, RoleInUse, RoleInvalid, RoleUnknown
 from entrepot.access.grants import EVERYONE, GROUP, SIGNED_IN, USER, Subject
@@ -316,6 +316,47 @@ def test_what_is_allowed_is_what_is_explained(found: Rights, permission: Permiss
     explained = [one for one in found.explain(permission, path, CONTEXT) if not one.missing]
 
     assert found.allows(permission, path, CONTEXT) is bool(explained)
+
+
+def test_patterns_of_other_namespaces_are_not_looked_at() -> None:
+    """However many namespaces there are, and however many patterns their owners grant to everybody."""
+    looked_at: list[Place] = []
+
+    class Watched(Place):
+        def covers(self, path: str | None) -> bool:
+            looked_at.append(self)
+            return super().covers(path)
+
+    def right(pattern: str) -> Right:
+        return Right(1, BUILT_IN["reader"], Watched(PATTERN, pattern), None, None, EVERYONE)
+
+    found = Rights.of([right(f"other-{number}/app-*") for number in range(1000)] + [right("team/*"), right("*/app")])
+
+    assert found.allows(PULL, "team/x", CONTEXT)
+    assert not found.allows(PULL, "team-x/y", CONTEXT)
+    assert {place.path for place in looked_at} <= {"team/*", "*/app"}
+
+
+async def test_list_takes_any_number_of_patterns(named: Database, backend: str) -> None:
+    shown = rights.Visible(False, patterns=(*(f"other-{number}/**-{number}" for number in range(5000)), "b/*", "*"))
+    name = repositories.c.name
+    statement = select(name).where(visible.within(name, shown, dialect_name=backend)).order_by(name)
+
+    listed = await named.read(lambda connection: list(connection.execute(statement).scalars()))
+
+    assert listed == [one for one in sorted(NAMES) if "/" not in one or one in {"b/a"}]
+
+
+async def test_own_conditions_come_before_those_of_others(database: Database, people: People) -> None:
+    """Of very many conditions not all are evaluated, and nobody fills the room with theirs for everybody."""
+    for number in range(conditions.EVALUATED_MAX):
+        place = Place(REPOSITORY, f"crowd-{number // 10}/app-{number}")
+        await grant(database, "reader", Subject(SIGNED_IN), place, condition=f"'{number}' == user.name")
+    await grant(database, "reader", Subject(USER, people.alice.id), TEAM, condition="user.name == 'alice'")
+
+    shown = (await rights_of(database, people.alice)).visible(PULL, replace(CONTEXT, known={}))
+
+    assert shown.namespaces == ("team",)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.access import conditions
-from entrepot.access.conditions import CONDITION_CHARACTERS_MAX, NESTING_MAX, Context
+from entrepot.access.conditions import CONDITION_CHARACTERS_MAX, EVALUATED_MAX, NESTING_MAX, Context
 from entrepot.access.errors import ConditionInvalid
 from entrepot.principal import Credential, Origin, Principal
 from tests.hostile.examples import budget
@@ -91,7 +92,9 @@ def test_what_answers_no_yes_or_no_is_refused_and_never_holds(condition: str) ->
         r'request.user_agent.matches("\\w{1000}")',
         'request.user_agent.matches("(((a{30}){30}){30}){30}")',
         "request.user_agent.matches(request.user_agent)",
-        " || ".join(["request.user_agent.matches('a')"] * 20),
+        " || ".join(["request.user_agent.matches('a')"] * 4),
+        "request.user_agent.matches('" + "(.*|.+)*" * 13 + "')",
+        "[" + "1," * 101 + "1].all(x, x == 1)",
     ],
 )
 def test_condition_that_could_keep_a_processor_busy_is_refused(condition: str) -> None:
@@ -111,6 +114,24 @@ def test_condition_that_could_keep_a_processor_busy_is_refused(condition: str) -
 def test_condition_over_a_limit_is_refused(condition: str) -> None:
     with pytest.raises(ConditionInvalid, match="at the most"):
         conditions.check(condition)
+
+
+def test_conditions_beyond_what_a_request_may_cost_do_not_hold_and_are_not_evaluated() -> None:
+    context = replace(CONTEXT, known={})
+    first = [f"{number} < {EVALUATED_MAX}" for number in range(EVALUATED_MAX)]
+    assert all(conditions.holds(condition, context) for condition in first)
+
+    assert not conditions.holds("true", context)
+    assert conditions.holds(first[0], context)
+    assert set(context.known) == set(first)
+    assert conditions.holds("true", replace(CONTEXT, known={}))
+
+
+def test_nothing_is_evaluated_once_all_is_decided() -> None:
+    decided = replace(CONTEXT, decided=True, known={"1 == 1": True})
+
+    assert conditions.holds("1 == 1", decided)
+    assert not conditions.holds("2 == 2", decided)
 
 
 DEEP = {
