@@ -34,6 +34,14 @@ def test_blob_that_is_nowhere_is_to_be_sent(repository: Repository, source: str 
     assert repository.blob(digest_of(content)).content == content
 
 
+@pytest.mark.parametrize("source", ["docker.io/library/alpine:3", "Team/App", "a" * 300, "..", "%2f", "é"])
+def test_blob_of_a_name_that_is_none_is_to_be_sent(repository: Repository, source: str) -> None:
+    """Clients name where they have it from, which may be another registry."""
+    digest = repository.push_blob(noise(SMALL_BYTES))
+
+    assert repository.start_upload(mount=digest, **{"from": source}).status_code == 202
+
+
 def test_blob_that_another_repository_than_named_has_is_to_be_sent(
     repository: Repository, other_repository: Repository
 ) -> None:

@@ -7,12 +7,16 @@ import httpx
 import pytest
 
 from tests.functional.repository import (
+    EMPTY,
     INDEX,
     LARGE_BYTES,
+    LAYER,
+    MANIFEST,
     SMALL_BYTES,
     Manifest,
     Repository,
     code_of,
+    descriptor,
     digest_of,
     image,
     manifest,
@@ -177,8 +181,62 @@ def test_image_whose_blob_is_missing_is_refused(repository: Repository, missing:
     refused = repository.put_manifest(image(contents["config"], [contents["layer"]]), "v1")
 
     assert (refused.status_code, code_of(refused)) == (400, "MANIFEST_BLOB_UNKNOWN")
-    assert refused.json()["errors"][0]["detail"]["digest"] == digest_of(contents[missing])
+    assert refused.json()["errors"][0]["detail"] == {"digests": [digest_of(contents[missing])], "missing": 1}
     assert repository.manifest("v1").status_code == 404
+
+
+def test_error_lists_all_that_is_missing(repository: Repository) -> None:
+    layers = [noise(10) for _ in range(120)]
+    child = image(noise(10), [])
+    entries = [child.descriptor(), *(descriptor(layer) for layer in layers)]
+    for content in (image(layers[0], layers[1:]), manifest(INDEX, manifests=entries)):
+        detail = repository.put_manifest(content, "v1").json()["errors"][0]["detail"]
+        assert detail["missing"] == (120 if content.media_type == MANIFEST else 121)
+        assert len(detail["digests"]) == 100
+        assert set(detail["digests"]) <= {child.digest, *map(digest_of, layers)}
+
+
+def test_cache_of_buildkit_is_an_index_of_blobs(repository: Repository) -> None:
+    """Its default of long standing (`image-manifest=false`)."""
+    layers = [noise(SMALL_BYTES), noise(SMALL_BYTES)]
+    config = b'{"layers":[],"records":[]}' + noise(8).hex().encode()
+    entries = [descriptor(layer, LAYER + "+gzip") for layer in layers]
+    cache = manifest(INDEX, manifests=[*entries, descriptor(config, "application/vnd.buildkit.cacheconfig.v0")])
+    refused = repository.put_manifest(cache, "cache")
+    assert (refused.status_code, code_of(refused)) == (400, "MANIFEST_BLOB_UNKNOWN")
+    for content in (*layers, config):
+        repository.push_blob(content)
+
+    assert repository.put_manifest(cache, "cache").status_code == 201
+    assert repository.manifest("cache").content == cache.payload
+    for content in (*layers, config):
+        kept = repository.client.delete(f"{repository.path}/blobs/{digest_of(content)}")
+        assert kept.status_code == 409
+
+
+def test_descriptor_of_the_empty_blob_needs_no_size(repository: Repository) -> None:
+    """Some encoders leave zeros out."""
+    config, layer = noise(SMALL_BYTES), noise(SMALL_BYTES)
+    for content in (config, layer, b""):
+        repository.push_blob(content)
+    empty, full = ({"mediaType": LAYER, "digest": digest_of(content)} for content in (b"", layer))
+    docker = "application/vnd.docker.distribution.manifest.v2+json"
+
+    for media_type in (docker, MANIFEST):
+        pushed = manifest(media_type, config=descriptor(config), layers=[empty, descriptor(layer), empty])
+        assert repository.put_manifest(pushed, "v1").status_code == 201
+        assert repository.manifest("v1").content == pushed.payload
+        refused = repository.put_manifest(manifest(media_type, config=descriptor(config), layers=[full]), "v2")
+        assert (refused.status_code, code_of(refused)) == (400, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize("lists", [{}, {"layers": None}, {"layers": []}])
+def test_artifact_without_layers_is_kept(repository: Repository, lists: dict[str, object]) -> None:
+    repository.push_blob(b"{}")
+    pushed = manifest(artifactType="application/x", config=descriptor(b"{}", EMPTY), **lists)
+
+    assert repository.put_manifest(pushed, "v1").status_code == 201
+    assert repository.manifest("v1").content == pushed.payload
 
 
 def test_wrong_content_for_a_digest_is_refused(repository: Repository) -> None:

@@ -14,8 +14,8 @@ TABLES = {
     "blobs": "digest, size, location",
     "repository_blobs": "repository_id, blob_id",
     "manifests": "repository_id, digest, media_type, length(payload)",
-    "manifest_blobs": "manifest_id, blob_id",
-    "manifest_children": "manifest_id, digest",
+    "manifest_blobs": "manifest_id, position",
+    "manifest_children": "manifest_id, position",
     "tags": "repository_id, name, manifest_id",
     "uploads": "id, owner, offset, parts, cancelled",
 }

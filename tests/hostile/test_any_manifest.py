@@ -136,15 +136,16 @@ def _assert_right(ground: Ground, payload: bytes) -> None:
     document = json.loads(payload, object_pairs_hook=_no_key_twice, parse_constant=_never)
     assert type(document["schemaVersion"]) is int
     assert document["schemaVersion"] == 2
-    assert ("layers" in document) != ("manifests" in document)
-    listed = [*document.get("layers", []), *document.get("manifests", [])]
-    if "layers" in document:
+    assert not {"config", "manifests"} <= set(document)
+    listed = [*(document.get("layers") or []), *(document.get("manifests") or [])]
+    if "config" in document:
         listed.append(document["config"])
     for entry in listed:
         assert _DIGEST.fullmatch(entry["digest"])
-        assert type(entry["size"]) is int
+        size = 0 if entry.get("size") is None else entry["size"]
+        assert type(size) is int
         if entry["digest"] in ground.sizes and "foreign" not in (entry.get("mediaType") or ""):
-            assert entry["size"] == ground.sizes[entry["digest"]]
+            assert size == ground.sizes[entry["digest"]]
         else:
             assert "foreign" in entry["mediaType"]
     for name, value in (document.get("annotations") or {}).items():

@@ -112,7 +112,7 @@ NOT_DESCRIPTORS: dict[str, object] = {
     "empty": {},
     "true": True,
 }
-NOT_LISTS: dict[str, object] = {"null": None, "object": {}, "string": "layers", "number": 1, "true": True}
+NOT_LISTS: dict[str, object] = {"object": {}, "string": "layers", "number": 1, "true": True}
 NOT_TEXTS: dict[str, object] = {
     "number": 1,
     "list": ["a"],

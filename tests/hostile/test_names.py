@@ -157,14 +157,10 @@ def test_name_that_is_none_with_wrong_credentials_is_not_in_the_challenge(target
 
 
 @pytest.mark.parametrize("name", [name for name in BAD_NAMES.values() if name])
-def test_mount_from_a_name_that_is_none_is_refused(target: Target, name: str) -> None:
+def test_mount_from_a_name_that_is_none_is_to_be_sent(target: Target, name: str) -> None:
+    """It may be the name that another registry has for it."""
     quoted = name.replace('"', "%22")
-    answer = target.ask("POST", f"/v2/hostile/held/blobs/uploads/?mount={DIGEST}&from={quoted}")
-    # Of a query, what is encoded is decoded: two spellings are names after all, of repositories that are not there.
-    if name in {"team%2fapp", "te%61m"}:
-        assert answer.status == 202
-    else:
-        assert_refused(answer, 400, "NAME_INVALID")
+    assert target.ask("POST", f"/v2/hostile/held/blobs/uploads/?mount={DIGEST}&from={quoted}").status == 202
 
 
 @pytest.mark.parametrize("name", GOOD_NAMES)

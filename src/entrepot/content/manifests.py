@@ -13,11 +13,13 @@ from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
-from entrepot.oci.manifest import Descriptor, ManifestDocument
+from entrepot.oci.manifest import Descriptor, Edge, ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
 
 DIGESTS_IN_QUERY_MAX = 500
 """Digests looked up by one statement; both databases limit a statement's parameters."""
+MISSING_TOLD_MAX = 100
+"""Of what a manifest needs and is not there, what the error lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,11 @@ def record(
     known = _id(connection, repository_id, digest)
     if known is not None:
         return repository_id, known
-    blob_ids = _check_blobs(connection, repository_id, document, sparse=sparse)
-    if not sparse:
-        _check_children(connection, repository_id, document.children)
+    blob_ids = _find_blobs(connection, repository_id, document.blobs)
+    missing = [edge.digest for edge in document.blobs if edge.required and edge.digest not in blob_ids]
+    missing += _check_children(connection, repository_id, document.children)
+    if missing and not sparse:
+        raise _unknown(missing)
     inserted = _INSERT.one(
         connection,
         repository_id=repository_id,
@@ -103,12 +107,24 @@ def record(
     if inserted is None:  # PostgreSQL only: another transaction kept the same manifest at the same time.
         return record(connection, repository, digest, document, pushed_by=pushed_by, sparse=sparse, now_ms=now_ms)
     manifest_id: int = inserted[0]
-    edges = [{"manifest_id": manifest_id, "repository_id": repository_id, "blob_id": blob_id} for blob_id in blob_ids]
-    if edges:
-        connection.execute(_INSERT_BLOBS, edges)
-    children = [{"manifest_id": manifest_id, "digest": child} for child in {c.digest for c in document.children}]
-    if children:
-        connection.execute(_INSERT_CHILDREN, children)
+    to_blobs = [
+        {
+            "manifest_id": manifest_id,
+            "position": edge.position,
+            "repository_id": repository_id,
+            "blob_id": blob_ids[edge.digest],
+            "kind": edge.kind,
+        }
+        for edge in document.blobs
+        if edge.digest in blob_ids
+    ]
+    if to_blobs:
+        connection.execute(_INSERT_BLOBS, to_blobs)
+    to_children = [
+        {"manifest_id": manifest_id, "position": edge.position, "digest": edge.digest} for edge in document.children
+    ]
+    if to_children:
+        connection.execute(_INSERT_CHILDREN, to_children)
     return repository_id, manifest_id
 
 
@@ -128,31 +144,27 @@ def _id(connection: Connection, repository_id: int, digest: Digest) -> int | Non
     return None if row is None else int(row[0])
 
 
-def _check_blobs(connection: Connection, repository_id: int, document: ManifestDocument, *, sparse: bool) -> set[int]:
-    """The ids of the manifest's blobs that are here; foreign layers may be missing."""
-    needed = {blob.digest: blob for blob in document.blobs}
+def _find_blobs(connection: Connection, repository_id: int, edges: tuple[Edge, ...]) -> dict[Digest, int]:
+    """The ids of those that are here. Raises ManifestInvalid for another size than one has."""
     found: dict[str, tuple[int, int]] = {}
-    for digests in _pages([*needed, *(blob.digest for blob in document.foreign_blobs)]):
+    for digests in _pages(edges):
         found |= blobs.linked(connection, repository_id, digests)
-    missing = [digest for digest in needed if digest not in found]
-    if missing and not sparse:
-        raise _unknown("blob", missing)
-    for blob in document.blobs:
-        if blob.digest in found:
-            _check_size(blob, found[blob.digest][1])
-    return {blob_id for blob_id, _ in found.values()}
+    for edge in edges:
+        if edge.digest in found:
+            _check_size(edge.descriptor, found[edge.digest][1])
+    return {Digest(digest): blob_id for digest, (blob_id, _) in found.items()}
 
 
-def _check_children(connection: Connection, repository_id: int, children: tuple[Descriptor, ...]) -> None:
+def _check_children(connection: Connection, repository_id: int, edges: tuple[Edge, ...]) -> list[Digest]:
+    """Those that are missing. Raises ManifestInvalid for another size than one has."""
     found: dict[str, int] = {}
-    for digests in _pages([child.digest for child in children]):
+    for digests in _pages(edges):
         rows = connection.execute(_PRESENT, {"repository_id": repository_id, "digests": digests})
         found |= {row.digest: row.size for row in rows}
-    missing = [child.digest for child in children if child.digest not in found]
-    if missing:
-        raise _unknown("manifest", missing)
-    for child in children:
-        _check_size(child, found[child.digest])
+    for edge in edges:
+        if edge.digest in found:
+            _check_size(edge.descriptor, found[edge.digest])
+    return [edge.digest for edge in edges if edge.digest not in found]
 
 
 def _check_size(descriptor: Descriptor, size: int) -> None:
@@ -163,13 +175,15 @@ def _check_size(descriptor: Descriptor, size: int) -> None:
         )
 
 
-def _unknown(kind: str, missing: list[Digest]) -> ReferenceUnknown:
+def _unknown(missing: list[Digest]) -> ReferenceUnknown:
+    unique = list(dict.fromkeys(missing))
+    more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
     return ReferenceUnknown(
-        f"the manifest needs a {kind} that is not in this repository: push it first ({missing[0]})",
-        {"digest": missing[0], "missing": len(missing)},
+        f"the manifest needs {unique[0]}{more}, which this repository does not have: push it first",
+        {"digests": unique[:MISSING_TOLD_MAX], "missing": len(unique)},
     )
 
 
-def _pages(digests: list[Digest]) -> list[list[Digest]]:
-    unique = list(dict.fromkeys(digests))
+def _pages(edges: tuple[Edge, ...]) -> list[list[Digest]]:
+    unique = list(dict.fromkeys(edge.digest for edge in edges))
     return [unique[start : start + DIGESTS_IN_QUERY_MAX] for start in range(0, len(unique), DIGESTS_IN_QUERY_MAX)]

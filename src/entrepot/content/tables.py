@@ -1,7 +1,8 @@
 """Content by digest, and the names and edges that make it reachable.
 
 Blobs are stored once for the whole registry; a repository can read one only through its row in repository_blobs.
-Strong edges: tag to manifest, manifest to blob, index to child. A subject is a weak one: the subject may not be there.
+Strong edges: tag to manifest, manifest or index to blob, index to child manifest. A subject is a weak one: it may not
+be there.
 """
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
@@ -78,9 +80,13 @@ manifest_blobs = Table(
     # The key's columns come first: before 3.41, SQLite's integrity check of a table without row numbers sees NULL in
     # columns that come between them.
     Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
-    Column("blob_id", Id, nullable=False),
+    # Where the manifest lists it, from 0; a manifest may list the same blob twice.
+    Column("position", Integer, nullable=False),
     Column("repository_id", Id, nullable=False),
-    PrimaryKeyConstraint("manifest_id", "blob_id"),
+    Column("blob_id", Id, nullable=False),
+    # config, layer, or other: a blob of an artifact or an index
+    Column("kind", ascii_text(16), nullable=False),
+    PrimaryKeyConstraint("manifest_id", "position"),
     # The database itself refuses to unlink a blob that a manifest of the repository needs, whatever races.
     ForeignKeyConstraint(["repository_id", "blob_id"], ["repository_blobs.repository_id", "repository_blobs.blob_id"]),
     Index(None, "repository_id", "blob_id"),
@@ -91,8 +97,9 @@ manifest_children = Table(
     "manifest_children",
     metadata,
     Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
     Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False),
-    PrimaryKeyConstraint("manifest_id", "digest"),
+    PrimaryKeyConstraint("manifest_id", "position"),
     Index(None, "digest"),
     sqlite_with_rowid=False,
 )

@@ -7,6 +7,7 @@ that what is checked here is what a client will see.
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NoReturn, Self
 
 from entrepot.errors import Unsupported
@@ -44,20 +45,47 @@ class Descriptor:
     size: int
 
 
+class Kind(StrEnum):
+    """What a manifest needs something as. OTHER is a blob of an artifact, or one that an index lists."""
+
+    CONFIG = "config"
+    LAYER = "layer"
+    OTHER = "other"
+    MANIFEST = "manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Something that a manifest lists. `position` counts from 0, in the order in which the manifest lists all of them.
+
+    What is not `required` need not be in the repository: layers that are not distributed.
+    """
+
+    position: int
+    kind: Kind
+    descriptor: Descriptor
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    @property
+    def required(self) -> bool:
+        if self.kind in {Kind.CONFIG, Kind.MANIFEST}:
+            return True
+        return not media_types.is_non_distributable(self.descriptor.media_type)
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestDocument:
-    """A manifest's bytes and what was read from them.
-
-    `blobs` must be in the repository, `foreign_blobs` may be; `children` are the manifests an index lists.
-    """
+    """A manifest's bytes and what was read from them. `blobs` and `children` (manifests) are what it lists."""
 
     payload: bytes
     media_type: str
     artifact_type: str | None
     subject: Descriptor | None
-    blobs: tuple[Descriptor, ...]
-    foreign_blobs: tuple[Descriptor, ...]
-    children: tuple[Descriptor, ...]
+    blobs: tuple[Edge, ...]
+    children: tuple[Edge, ...]
     annotations: dict[str, str]
 
     @classmethod
@@ -67,16 +95,15 @@ class ManifestDocument:
         media_type = _media_type(document, content_type)
         if not _is_integer(document.get("schemaVersion"), 2) and media_type != media_types.OCI_ARTIFACT:
             raise ManifestInvalid("schemaVersion must be 2")
-        blobs, foreign, children = _references(document, media_type)
+        edges = _edges(document, media_type)
         subject = document.get("subject")
         return cls(
             payload=payload,
             media_type=media_type,
             artifact_type=_artifact_type(document, media_type),
-            subject=None if subject is None else _descriptor(subject, "subject", needs_size=False),
-            blobs=tuple(blobs),
-            foreign_blobs=tuple(foreign),
-            children=tuple(children),
+            subject=None if subject is None else _descriptor(subject, "subject"),
+            blobs=tuple(edge for edge in edges if edge.kind is not Kind.MANIFEST),
+            children=tuple(edge for edge in edges if edge.kind is Kind.MANIFEST),
             annotations=_annotations(document),
         )
 
@@ -158,24 +185,23 @@ def _inferred_media_type(document: dict[str, Any]) -> str:
     return media_types.OCI_INDEX if "manifests" in document else media_types.OCI_MANIFEST
 
 
-def _references(
-    document: dict[str, Any], media_type: str
-) -> tuple[list[Descriptor], list[Descriptor], list[Descriptor]]:
-    """The blobs that must be here, those that may be elsewhere, and the child manifests."""
-    blobs: list[Descriptor] = []
-    foreign: list[Descriptor] = []
+def _edges(document: dict[str, Any], media_type: str) -> list[Edge]:
     if media_type in media_types.INDEXES:
         _refuse(document, media_type, "config", "layers")
-        return blobs, foreign, _descriptors(document, "manifests", required=True)
+        entries = _descriptors(document, "manifests")
+        return [Edge(position, _kind_in_index(entry), entry) for position, entry in enumerate(entries)]
     _refuse(document, media_type, "manifests")
     if media_type == media_types.OCI_ARTIFACT:
-        layers = _descriptors(document, "blobs", required=False)
-    else:
-        blobs.append(_descriptor(document.get("config"), "config"))
-        layers = _descriptors(document, "layers", required=True)
-    for layer in layers:
-        (foreign if media_types.is_non_distributable(layer.media_type) else blobs).append(layer)
-    return blobs, foreign, []
+        entries = _descriptors(document, "blobs")
+        return [Edge(position, Kind.OTHER, entry) for position, entry in enumerate(entries)]
+    config = Edge(0, Kind.CONFIG, _descriptor(document.get("config"), "config"))
+    layers = _descriptors(document, "layers")
+    return [config, *(Edge(position, Kind.LAYER, layer) for position, layer in enumerate(layers, 1))]
+
+
+def _kind_in_index(entry: Descriptor) -> Kind:
+    """BuildKit's caches are indexes of layers, with a configuration."""
+    return Kind.MANIFEST if entry.media_type in media_types.MANIFESTS | {""} else Kind.OTHER
 
 
 def _refuse(document: dict[str, Any], media_type: str, *keys: str) -> None:
@@ -184,16 +210,17 @@ def _refuse(document: dict[str, Any], media_type: str, *keys: str) -> None:
             raise ManifestInvalid(f"a manifest of type {media_type} cannot have {key!r}")
 
 
-def _descriptors(document: dict[str, Any], key: str, *, required: bool) -> list[Descriptor]:
+def _descriptors(document: dict[str, Any], key: str) -> list[Descriptor]:
+    """A list that is absent or null has nothing in it, to every parser: encoders write an empty one so."""
     members = document.get(key)
-    if members is None and not required:
+    if members is None:
         return []
     if not isinstance(members, list):
         raise ManifestInvalid(f"{key!r} must be a list of descriptors")
     return [_descriptor(member, f"{key}[{position}]") for position, member in enumerate(members)]
 
 
-def _descriptor(member: object, where: str, *, needs_size: bool = True) -> Descriptor:
+def _descriptor(member: object, where: str) -> Descriptor:
     if not isinstance(member, dict):
         raise ManifestInvalid(f"{where} must be a descriptor: an object with mediaType, digest and size")
     _check_key_case(member, where)
@@ -205,8 +232,8 @@ def _descriptor(member: object, where: str, *, needs_size: bool = True) -> Descr
         parsed = Digest.parse(digest)
     except DigestInvalid as error:
         raise ManifestInvalid(f"{where}: {error.message}", error.detail) from None
-    if size is None and not needs_size:
-        size = 0
+    if size is None:
+        size = 0  # What encoders leave out, and parsers put in.
     if type(size) is not int or not 0 <= size <= SIZE_MAX:
         raise ManifestInvalid(f"{where} has no valid size in bytes")
     return Descriptor(_text(media_type, f"{where}.mediaType") or "", parsed, size)

@@ -118,5 +118,7 @@ def push(
 def push_image(connection: Connection, document: ManifestDocument, *names: str) -> int:
     """The same, and the blobs it needs too."""
     for needed in document.blobs:
-        blobs.record(connection, REPOSITORY, StoredBlob(needed.digest, needed.size, secrets.token_hex(16)), NOW_MS)
+        blobs.record(
+            connection, REPOSITORY, StoredBlob(needed.digest, needed.descriptor.size, secrets.token_hex(16)), NOW_MS
+        )
     return push(connection, document, *names)

@@ -135,11 +135,19 @@ async def test_index_of_thousands_of_children(database: Database) -> None:
     assert await database.read(edges) == (1_200, 1_200)
 
 
-async def test_layer_listed_twice_is_one_edge(database: Database) -> None:
+async def test_layer_listed_twice_is_an_edge_at_each_position(database: Database) -> None:
     await database.write(push_image, image(b"config", [b"layer", b"layer", b"config"]))
     await database.write(push, index([image(b"config", [b"layer", b"layer", b"config"])] * 2))
 
-    assert await database.read(edges) == (2, 1)
+    assert await database.read(edges) == (4, 2)
+    columns = (manifest_blobs.c.position, manifest_blobs.c.kind)
+    statement = select(*columns).order_by(manifest_blobs.c.position)
+    assert await database.read(lambda connection: [tuple(row) for row in connection.execute(statement)]) == [
+        (0, "config"),
+        (1, "layer"),
+        (2, "layer"),
+        (3, "layer"),
+    ]
 
 
 @pytest.mark.parametrize("missing", [b"config", b"layer"])
@@ -149,7 +157,7 @@ async def test_manifest_that_needs_what_is_not_there_is_refused(database: Databa
 
     with pytest.raises(ReferenceUnknown) as refused:
         await database.write(push, image(b"config", [b"layer"]))
-    assert refused.value.detail == {"digest": Digest.of(missing), "missing": 1}
+    assert refused.value.detail == {"digests": [Digest.of(missing)], "missing": 1}
     assert await database.read(edges) == (0, 0)
 
 

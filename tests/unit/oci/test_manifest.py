@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
-from entrepot.oci.manifest import SIZE_MAX, Descriptor, ManifestDocument, ManifestUnsupported
+from entrepot.oci.manifest import SIZE_MAX, Descriptor, Edge, Kind, ManifestDocument, ManifestUnsupported
 from tests.hostile.examples import budget
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -56,8 +56,13 @@ def test_image_when_valid_is_read_whole() -> None:
     parsed = parse(document)
 
     assert parsed.media_type == media_types.OCI_MANIFEST
-    assert parsed.blobs == (Descriptor(CONFIG, A, 1), Descriptor(LAYER, B, 2))
-    assert parsed.foreign_blobs == (Descriptor(FOREIGN, C, 3), Descriptor(NON_DISTRIBUTABLE, C, 4))
+    assert parsed.blobs == (
+        Edge(0, Kind.CONFIG, Descriptor(CONFIG, A, 1)),
+        Edge(1, Kind.LAYER, Descriptor(LAYER, B, 2)),
+        Edge(2, Kind.LAYER, Descriptor(FOREIGN, C, 3)),
+        Edge(3, Kind.LAYER, Descriptor(NON_DISTRIBUTABLE, C, 4)),
+    )
+    assert [edge.required for edge in parsed.blobs] == [True, True, False, False]
     assert parsed.children == ()
     assert parsed.subject == Descriptor(media_types.OCI_MANIFEST, C, 5)
     assert parsed.artifact_type == CONFIG
@@ -67,16 +72,45 @@ def test_image_when_valid_is_read_whole() -> None:
 def test_index_when_valid_has_children_and_no_blobs() -> None:
     parsed = parse(index(artifactType="application/x"))
 
-    assert parsed.children == (Descriptor(media_types.OCI_MANIFEST, C, 1),)
-    assert parsed.blobs == parsed.foreign_blobs == ()
+    assert parsed.children == (Edge(0, Kind.MANIFEST, Descriptor(media_types.OCI_MANIFEST, C, 1)),)
+    assert parsed.blobs == ()
     assert parsed.artifact_type == "application/x"
 
 
 def test_artifact_when_valid_needs_no_schema_version() -> None:
     parsed = parse({"mediaType": media_types.OCI_ARTIFACT, "artifactType": "a/b", "blobs": [described()]})
 
-    assert parsed.blobs == (Descriptor(LAYER, A, 1),)
+    assert parsed.blobs == (Edge(0, Kind.OTHER, Descriptor(LAYER, A, 1)),)
     assert parsed.artifact_type == "a/b"
+
+
+def test_index_of_layers_has_blobs_beside_its_children() -> None:
+    """As BuildKit's caches are."""
+    entries = [described(A, LAYER), described(B, media_types.OCI_MANIFEST), {"digest": C, "size": 1}]
+    cache_config = described(C, "application/vnd.buildkit.cacheconfig.v0")
+    parsed = parse(index(manifests=[*entries, cache_config]))
+
+    assert [(edge.position, edge.digest) for edge in parsed.children] == [(1, B), (2, C)]
+    assert [(edge.position, edge.kind, edge.digest) for edge in parsed.blobs] == [
+        (0, Kind.OTHER, A),
+        (3, Kind.OTHER, C),
+    ]
+    assert all(edge.required for edge in parsed.blobs)
+
+
+@pytest.mark.parametrize("absent", [..., None, []])
+def test_list_that_is_absent_or_null_is_empty(absent: object) -> None:
+    """What every parser reads alike (decision 0010)."""
+    assert len(parse(image(layers=absent)).blobs) == 1
+    assert parse(index(manifests=absent), media_types.OCI_INDEX).children == ()
+    artifact = {"mediaType": media_types.OCI_ARTIFACT, "artifactType": "a/b", "blobs": absent}
+    assert parse({key: value for key, value in artifact.items() if value is not ...}).blobs == ()
+
+
+def test_size_that_is_absent_is_none() -> None:
+    """An encoder that leaves out zeros writes the empty blob's descriptor so."""
+    for absent in ({"digest": A, "mediaType": LAYER}, described(A, size=None)):
+        assert parse(image(layers=[absent])).blobs[1].descriptor == Descriptor(LAYER, A, 0)
 
 
 @pytest.mark.parametrize(
@@ -131,15 +165,12 @@ INVALID = {
     "config-null": image(config=None),
     "config-list": image(config=[]),
     "config-text": image(config="x"),
-    "no-layers": image(layers=...),
-    "layers-null": image(layers=None),
     "layers-object": image(layers={}),
     "layer-null": image(layers=[None]),
     "layer-empty": image(layers=[{}]),
     "layer-digest-number": image(layers=[described(digest=5)]),  # type: ignore[arg-type]
     "layer-digest-upper": image(layers=[described("sha256:" + "A" * 64)]),
     "layer-digest-surrogate": image(layers=[described("\ud800")]),
-    "layer-size-missing": image(layers=[{"digest": A, "mediaType": LAYER}]),
     "layer-size-negative": image(layers=[described(size=-1)]),
     "layer-size-float": image(layers=[described(size=1.0)]),
     "layer-size-true": image(layers=[described(size=True)]),
@@ -152,8 +183,6 @@ INVALID = {
     "image-with-manifests": image(manifests=[]),
     "index-with-layers": index(layers=[]),
     "index-with-config": index(config=described()),
-    "index-without-manifests": index(manifests=...),
-    "index-manifests-null": index(manifests=None),
     "subject-text": image(subject=A),
     "subject-size-negative": image(subject={"digest": C, "size": -1}),
     "artifact-type-number": image(artifactType=5),
@@ -247,7 +276,7 @@ _descriptors = st.builds(
     digest=st.binary(max_size=4).flatmap(
         lambda content: st.sampled_from(["sha256", "sha512"]).map(lambda algorithm: Digest.of(content, algorithm))
     ),
-    media_type=st.sampled_from([LAYER, FOREIGN, NON_DISTRIBUTABLE, "x/y"]),
+    media_type=st.sampled_from([LAYER, FOREIGN, NON_DISTRIBUTABLE, "x/y", media_types.OCI_MANIFEST]),
     size=st.integers(0, SIZE_MAX),
 )
 _common: dict[str, Any] = {
@@ -285,15 +314,14 @@ def test_manifest_of_any_valid_content_is_read_as_it_was_written(document: dict[
 
     parsed = ManifestDocument.parse(payload, document["mediaType"])
 
-    blobs = [_read(member) for member in document.get("layers", [])]
-    foreign = [blob for blob in blobs if blob.media_type in {FOREIGN, NON_DISTRIBUTABLE}]
-    near = [blob for blob in blobs if blob not in foreign]
-    config = [_read(document["config"])] if "config" in document else []
+    listed = [document["config"], *document["layers"]] if "config" in document else document["manifests"]
     assert parsed.payload == payload
     assert parsed.media_type == document["mediaType"]
-    assert parsed.blobs == tuple(config + near)
-    assert parsed.foreign_blobs == tuple(foreign)
-    assert parsed.children == tuple(_read(member) for member in document.get("manifests", []))
+    edges = sorted((*parsed.blobs, *parsed.children), key=lambda edge: edge.position)
+    assert [edge.descriptor for edge in edges] == [_read(member) for member in listed]
+    assert [edge.position for edge in edges] == list(range(len(listed)))
+    for edge in parsed.blobs:
+        assert edge.required is (edge.descriptor.media_type not in {FOREIGN, NON_DISTRIBUTABLE})
     assert parsed.subject == (_read(document["subject"]) if "subject" in document else None)
     assert parsed.annotations == document.get("annotations", {})
     entry = json.loads(parsed.referrer_descriptor(Digest.of(payload)))

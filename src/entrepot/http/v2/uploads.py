@@ -9,7 +9,7 @@ from entrepot.http.messages import Headers, Request, Response
 from entrepot.http.reception import LengthMismatch
 from entrepot.http.v2.answers import created
 from entrepot.oci.digest import Digest, parse_algorithm
-from entrepot.oci.errors import DigestInvalid
+from entrepot.oci.errors import DigestInvalid, NameInvalid
 from entrepot.oci.name import RepositoryName
 from entrepot.storage.store import StoredBlob
 
@@ -75,7 +75,11 @@ def _digest(request: Request, parameter: str) -> Digest | None:
 
 async def _mount(request: Request, digest: Digest) -> StoredBlob | None:
     text = request.query("from")
-    source = RepositoryName.parse(text) if text else None
+    try:
+        source = RepositoryName.parse(text) if text else None
+    except NameInvalid:
+        # Another registry's name for it: there is nothing here to mount from, and the client uploads.
+        return None
     return await mount.blob(request.app, request.principal, request.origin, request.repository, digest, source)
 
 

@@ -343,8 +343,10 @@ def upgrade() -> None:
     op.create_table(
         "manifest_blobs",
         sa.Column("manifest_id", Id, nullable=False),
-        sa.Column("blob_id", Id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("repository_id", Id, nullable=False),
+        sa.Column("blob_id", Id, nullable=False),
+        sa.Column("kind", ascii_text(16), nullable=False),
         sa.ForeignKeyConstraint(
             ["manifest_id"], ["manifests.id"], name="fk_manifest_blobs_manifest_id_manifests", ondelete="CASCADE"
         ),
@@ -353,7 +355,7 @@ def upgrade() -> None:
             ["repository_blobs.repository_id", "repository_blobs.blob_id"],
             name="fk_manifest_blobs_repository_id_blob_id_repository_blobs",
         ),
-        sa.PrimaryKeyConstraint("manifest_id", "blob_id", name="pk_manifest_blobs"),
+        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_blobs"),
         sqlite_with_rowid=False,
     )
     op.create_index(
@@ -365,11 +367,12 @@ def upgrade() -> None:
     op.create_table(
         "manifest_children",
         sa.Column("manifest_id", Id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("digest", ascii_text(135), nullable=False),
         sa.ForeignKeyConstraint(
             ["manifest_id"], ["manifests.id"], name="fk_manifest_children_manifest_id_manifests", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("manifest_id", "digest", name="pk_manifest_children"),
+        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_children"),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_manifest_children_digest", "manifest_children", ["digest"], unique=False)
