@@ -6,6 +6,7 @@ EntrepotError
 ├── Denied               who asks is known and may not
 ├── NotFound             the thing is not there, or not there for who asks
 ├── Conflict             the thing's present state forbids it
+│   └── PreconditionFailed  the thing is not, or not any more, what the client says it is
 ├── TooLarge             over a named limit
 ├── BadRange             a byte range that cannot be satisfied
 ├── TooSlow              the client did not send in time
@@ -45,6 +46,10 @@ class NotFound(EntrepotError):
 
 
 class Conflict(EntrepotError):
+    pass
+
+
+class PreconditionFailed(Conflict):
     pass
 
 

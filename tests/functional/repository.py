@@ -111,13 +111,15 @@ class Repository:
 
     # Manifests
 
-    def put_manifest(self, content: Manifest, reference: str | None = None, **query: object) -> httpx.Response:
+    def put_manifest(
+        self, content: Manifest, reference: str | None = None, headers: Mapping[str, str] | None = None, **query: object
+    ) -> httpx.Response:
         """Under a tag, or under its digest."""
         return self.client.put(
             f"{self.path}/manifests/{reference or content.digest}",
             params=query,  # type: ignore[arg-type]
             content=content.payload,
-            headers={"content-type": content.media_type},
+            headers={"content-type": content.media_type, **(headers or {})},
         )
 
     def push_manifest(self, content: Manifest, reference: str | None = None) -> httpx.Response:
@@ -137,8 +139,8 @@ class Repository:
     def manifest(self, reference: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> httpx.Response:
         return self.client.request(method, f"{self.path}/manifests/{reference}", headers=headers)
 
-    def delete_manifest(self, reference: str) -> httpx.Response:
-        return self.client.delete(f"{self.path}/manifests/{reference}")
+    def delete_manifest(self, reference: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self.client.delete(f"{self.path}/manifests/{reference}", headers=headers)
 
     # Lists
 

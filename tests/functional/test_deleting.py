@@ -2,7 +2,17 @@
 
 import pytest
 
-from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, code_of, digest_of, image, noise
+from tests.functional.repository import (
+    INDEX,
+    LARGE_BYTES,
+    SMALL_BYTES,
+    Repository,
+    code_of,
+    digest_of,
+    image,
+    manifest,
+    noise,
+)
 from tests.functional.setups import SetUp
 
 
@@ -70,3 +80,16 @@ def test_deleted_image_can_be_pushed_again(repository: Repository) -> None:
         assert repository.manifest("v1").content == pushed.payload
         repository.delete_manifest(pushed.digest)
         assert repository.client.delete(f"{repository.path}/blobs/{digest}").status_code == 202
+
+
+def test_platform_of_a_tagged_image_stays(repository: Repository) -> None:
+    """Cleaners that look for what has no tag would break the image for everybody on that platform."""
+    child = repository.push_image()
+    repository.push_manifest(manifest(INDEX, manifests=[child.descriptor()]), "v1")
+
+    refused = repository.delete_manifest(child.digest)
+    assert (refused.status_code, code_of(refused)) == (409, "DENIED")
+    assert refused.json()["errors"][0]["detail"]["tag"] == "v1"
+    assert repository.manifest(child.digest).content == child.payload
+    assert repository.delete_manifest("v1").status_code == 202
+    assert repository.delete_manifest(child.digest).status_code == 202

@@ -4,21 +4,35 @@ from entrepot.actions import acts
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.content import blobs, manifests, tags
+from entrepot.content.preconditions import Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
 from entrepot.principal import Origin, Principal
 
 
-async def tag(app: App, principal: Principal, origin: Origin, repository: RepositoryName, name: Tag) -> None:
-    """Raises ManifestUnknown."""
+async def tag(
+    app: App, principal: Principal, origin: Origin, repository: RepositoryName, name: Tag, precondition: Precondition
+) -> None:
+    """Raises ManifestUnknown, PreconditionFailed."""
     act = Act("tag:delete", f"repository:{repository}", detail={"tag": name})
-    await acts.change(app, principal, origin, act, lambda connection: tags.remove(connection, repository, name))
+    await acts.change(
+        app, principal, origin, act, lambda connection: tags.remove(connection, repository, name, precondition)
+    )
 
 
-async def manifest(app: App, principal: Principal, origin: Origin, repository: RepositoryName, digest: Digest) -> None:
-    """Raises ManifestUnknown."""
+async def manifest(
+    app: App,
+    principal: Principal,
+    origin: Origin,
+    repository: RepositoryName,
+    digest: Digest,
+    precondition: Precondition,
+) -> None:
+    """Raises ManifestUnknown, ManifestInUse, PreconditionFailed."""
     act = Act("manifest:delete", f"repository:{repository}", digest)
-    await acts.change(app, principal, origin, act, lambda connection: manifests.remove(connection, repository, digest))
+    await acts.change(
+        app, principal, origin, act, lambda connection: manifests.remove(connection, repository, digest, precondition)
+    )
 
 
 async def blob(app: App, principal: Principal, origin: Origin, repository: RepositoryName, digest: Digest) -> None:

@@ -1,6 +1,6 @@
 """Pushing a manifest: everything it needs is here already, so one transaction makes it and its tags visible."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,6 +10,7 @@ from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import Act
 from entrepot.content import manifests, tags
+from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
@@ -28,11 +29,16 @@ async def manifest(
     principal: Principal,
     origin: Origin,
     repository: RepositoryName,
+    reference: Digest | Tag,
     digest: Digest,
     names: Sequence[Tag],
     document: ManifestDocument,
+    precondition: Precondition,
 ) -> PushedManifest:
-    """Keep the manifest and point the tags to it. Raises ReferenceUnknown, ManifestInvalid."""
+    """Keep the manifest and point the tags to it, if what is at the reference is as the precondition says.
+
+    Raises ReferenceUnknown, ManifestInvalid, PreconditionFailed.
+    """
     sparse = app.settings.registry.allow_sparse_manifests
     unique = tuple(dict.fromkeys(names))
     detail = {"tags": list(unique)} if unique else None
@@ -40,6 +46,7 @@ async def manifest(
         app, principal, origin, Act("manifest:push", f"repository:{repository}", digest, detail=detail)
     )
     moves = _Moves(app.clock(), principal, origin, await accounts.owner_key(app, principal))
+    conditions: dict[Digest | Tag, Precondition] = {reference: precondition}
     await app.database.write(
         _record,
         repository,
@@ -48,6 +55,7 @@ async def manifest(
         document,
         act,
         moves,
+        conditions,
         pushed_by=principal.key,
         sparse=sparse,
         now_ms=app.clock(),
@@ -64,8 +72,8 @@ class _Moves:
     origin: Origin
     owner: str | None
 
-    def compose(self, repository: RepositoryName, tag: Tag, digest: Digest) -> bytes:
-        act = Act("tag:move", f"repository:{repository}", digest, detail={"tag": tag})
+    def compose(self, repository: RepositoryName, tag: Tag, digest: Digest, before: Digest) -> bytes:
+        act = Act("tag:move", f"repository:{repository}", digest, detail={"tag": tag, "from": before})
         return record.compose(self.at_ms, self.principal, self.origin, act, owner=self.owner)
 
 
@@ -77,15 +85,25 @@ def _record(
     document: ManifestDocument,
     act: bytes,
     moves: _Moves,
+    conditions: Mapping[Digest | Tag, Precondition],
     *,
     pushed_by: str,
     sparse: bool,
     now_ms: int,
 ) -> None:
     repository_id, manifest_id = manifests.record(
-        connection, repository, digest, document, pushed_by=pushed_by, sparse=sparse, now_ms=now_ms
+        connection,
+        repository,
+        digest,
+        document,
+        pushed_by=pushed_by,
+        sparse=sparse,
+        now_ms=now_ms,
+        precondition=conditions.get(digest, ALWAYS),
     )
     record.write(connection, act)
     for name in names:
-        if tags.point(connection, repository, repository_id, name, manifest_id, now_ms):
-            record.write(connection, moves.compose(repository, name, digest))
+        condition = conditions.get(name, ALWAYS)
+        before = tags.point(connection, repository, repository_id, name, manifest_id, now_ms, condition)
+        if before is not None:
+            record.write(connection, moves.compose(repository, name, digest, before))

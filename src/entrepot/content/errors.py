@@ -32,6 +32,10 @@ class BlobInUse(Conflict):
     pass
 
 
+class ManifestInUse(Conflict):
+    """It is a part of an index that a tag names."""
+
+
 class UploadChanged(Conflict):
     """Another request moved the upload on at the same time."""
 

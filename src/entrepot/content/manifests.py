@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from entrepot.content import blobs, repositories
-from entrepot.content.errors import ManifestUnknown, ReferenceUnknown
+from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnknown
+from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.content.tables import manifest_blobs, manifest_children, manifests, tags
 from entrepot.content.tables import repositories as repositories_table
 from entrepot.database import dialect
@@ -50,6 +51,16 @@ _PRESENT = select(manifests.c.digest, func.length(manifests.c.payload).label("si
     manifests.c.repository_id == bindparam("repository_id"),
     manifests.c.digest.in_(bindparam("digests", expanding=True)),
 )
+_PARENTS = (
+    select(manifests.c.id, manifests.c.digest, tags.c.name)
+    .join(manifest_children, manifest_children.c.manifest_id == manifests.c.id)
+    # A referrers fallback tag lists what clients may delete one by one.
+    .outerjoin(tags, (tags.c.manifest_id == manifests.c.id) & tags.c.hidden.is_(False))
+    .where(
+        manifests.c.repository_id == bindparam("repository_id"),
+        manifest_children.c.digest.in_(bindparam("digests", expanding=True)),
+    )
+)
 _INSERT = Statement(dialect.insert_or_ignore(manifests, "repository_id", "digest", returning=(manifests.c.id,)))
 _INSERT_BLOBS = insert(manifest_blobs)
 _INSERT_CHILDREN = insert(manifest_children)
@@ -77,14 +88,16 @@ def record(
     pushed_by: str,
     sparse: bool,
     now_ms: int,
+    precondition: Precondition = ALWAYS,
 ) -> tuple[int, int]:
-    """Keep the manifest; answers (repository id, manifest id). One that is there already stays as it is.
+    """Keep the manifest; returns (repository id, manifest id). One that is there already stays as it is.
 
-    Raises ReferenceUnknown when it needs what the repository does not have (unless sparse manifests are allowed) and
-    ManifestInvalid when it gives a blob another size than it has.
+    Raises ReferenceUnknown when it needs what the repository does not have (unless sparse manifests are allowed),
+    ManifestInvalid when it gives a blob another size than it has, and PreconditionFailed.
     """
     repository_id = repositories.ensure(connection, repository, now_ms)
     known = _id(connection, repository_id, digest)
+    precondition.require("the manifest", None if known is None else digest)
     if known is not None:
         return repository_id, known
     blob_ids = _find_blobs(connection, repository_id, document.blobs)
@@ -105,7 +118,16 @@ def record(
         pushed_at_ms=now_ms,
     )
     if inserted is None:  # PostgreSQL only: another transaction kept the same manifest at the same time.
-        return record(connection, repository, digest, document, pushed_by=pushed_by, sparse=sparse, now_ms=now_ms)
+        return record(
+            connection,
+            repository,
+            digest,
+            document,
+            pushed_by=pushed_by,
+            sparse=sparse,
+            now_ms=now_ms,
+            precondition=precondition,
+        )
     manifest_id: int = inserted[0]
     to_blobs = [
         {
@@ -128,15 +150,43 @@ def record(
     return repository_id, manifest_id
 
 
-def remove(connection: Connection, repository: RepositoryName, digest: Digest) -> None:
-    """Take the manifest and its tags out of the repository; its blobs stay linked. Raises ManifestUnknown."""
+def remove(
+    connection: Connection, repository: RepositoryName, digest: Digest, precondition: Precondition = ALWAYS
+) -> None:
+    """Take the manifest and its tags out of the repository; its blobs stay linked.
+
+    Raises ManifestUnknown, ManifestInUse for a part of an index that a tag names, PreconditionFailed.
+    """
     repository_id = repositories.require(connection, repository)
     manifest_id = _id(connection, repository_id, digest)
+    precondition.require("the manifest", digest if manifest_id is not None else None)
     if manifest_id is None:
         raise ManifestUnknown(f"there is no manifest {digest} in {repository}", {"digest": digest})
+    tag = _tag_above(connection, repository_id, digest)
+    if tag is not None:
+        raise ManifestInUse(
+            f"{digest} is a part of the image that the tag {tag} names: delete that tag, or its manifest, first",
+            {"digest": digest, "tag": tag},
+        )
     connection.execute(_DELETE_TAGS, {"manifest_id": manifest_id})
     connection.execute(_DELETE, {"manifest_id": manifest_id})
     announce(connection, repositories.topic(repository))
+
+
+def _tag_above(connection: Connection, repository_id: int, digest: Digest) -> str | None:
+    """A tag of an index that has the manifest in it, however deep."""
+    seen: set[int] = set()
+    digests: list[str] = [digest]
+    while digests:
+        rows = connection.execute(_PARENTS, {"repository_id": repository_id, "digests": digests[:DIGESTS_IN_QUERY_MAX]})
+        digests = digests[DIGESTS_IN_QUERY_MAX:]
+        for manifest_id, parent, tag in rows:
+            if tag is not None:
+                return str(tag)
+            if manifest_id not in seen:
+                seen.add(manifest_id)
+                digests.append(parent)
+    return None
 
 
 def _id(connection: Connection, repository_id: int, digest: Digest) -> int | None:

@@ -6,10 +6,12 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import ManifestUnknown
+from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.content.tables import manifests, tags
 from entrepot.database import dialect
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
+from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
 
 _INSERT = Statement(dialect.insert_or_ignore(tags, "repository_id", "name"))
@@ -21,6 +23,12 @@ _MOVE = Statement(
         tags.c.manifest_id != bindparam("to_manifest"),
     )
     .values(manifest_id=bindparam("to_manifest"), updated_at_ms=bindparam("now_ms"))
+)
+_CURRENT = (
+    select(manifests.c.digest)
+    .join(tags, tags.c.manifest_id == manifests.c.id)
+    .where(tags.c.repository_id == bindparam("repository_id"), tags.c.name == bindparam("name"))
+    .with_for_update(of=tags)
 )
 _DELETE = delete(tags).where(tags.c.repository_id == bindparam("repository_id"), tags.c.name == bindparam("name"))
 _NAMES = (
@@ -56,9 +64,18 @@ class Tagged:
 
 
 def point(
-    connection: Connection, repository: RepositoryName, repository_id: int, tag: Tag, manifest_id: int, now_ms: int
-) -> bool:
-    """Make the tag name this manifest; answers whether it named another one before."""
+    connection: Connection,
+    repository: RepositoryName,
+    repository_id: int,
+    tag: Tag,
+    manifest_id: int,
+    now_ms: int,
+    precondition: Precondition = ALWAYS,
+) -> Digest | None:
+    """Make the tag name this manifest; returns what it named before, None for nothing or the same.
+
+    Raises PreconditionFailed.
+    """
     added = _INSERT.run(
         connection,
         repository_id=repository_id,
@@ -67,17 +84,19 @@ def point(
         hidden=tag.is_referrers_fallback,
         updated_at_ms=now_ms,
     )
-    if added:
-        return False
-    if not _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
-        return False
+    # Asked only when it is known whether the tag is there: of two who make or move it at once, one is the second.
+    before = None if added else _lock(connection, repository_id, tag)
+    precondition.require(f"the tag {tag}", before)
+    if added or not _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
+        return None
     announce(connection, repositories.topic(repository))
-    return True
+    return before
 
 
-def remove(connection: Connection, repository: RepositoryName, tag: Tag) -> None:
-    """Take the tag away; the manifest stays. Raises ManifestUnknown."""
+def remove(connection: Connection, repository: RepositoryName, tag: Tag, precondition: Precondition = ALWAYS) -> None:
+    """Take the tag away; the manifest stays. Raises ManifestUnknown, PreconditionFailed."""
     repository_id = repositories.require(connection, repository)
+    precondition.require(f"the tag {tag}", _lock(connection, repository_id, tag))
     removed = connection.execute(_DELETE, {"repository_id": repository_id, "name": tag})
     if removed.rowcount == 0:
         raise ManifestUnknown(f"there is no tag {tag} in {repository}", {"tag": tag})
@@ -97,3 +116,9 @@ def page(connection: Connection, repository: RepositoryName, *, after: str, limi
     repository_id = repositories.require(connection, repository)
     values = {"repository_id": repository_id, "after": after, "limit": limit}
     return [Tagged(*row) for row in connection.execute(_TAGGED, values)]
+
+
+def _lock(connection: Connection, repository_id: int, tag: Tag) -> Digest | None:
+    """What the tag names, which nobody else changes before the end of the transaction; None when it is not there."""
+    digest = connection.execute(_CURRENT, {"repository_id": repository_id, "name": tag}).scalar_one_or_none()
+    return None if digest is None else Digest(digest)

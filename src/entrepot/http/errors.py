@@ -18,10 +18,6 @@ CLIENT_GONE = 499
 """For logs and metrics only: that a client went away is no answer of ours."""
 
 
-class PreconditionFailed(errors.Conflict):
-    """The resource is not in the state any more that If-Match names."""
-
-
 TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     # kinds
     errors.Invalid: (400, "UNSUPPORTED"),
@@ -52,6 +48,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     content.UploadInvalid: (400, "BLOB_UPLOAD_INVALID"),
     content.ReferenceUnknown: (400, "MANIFEST_BLOB_UNKNOWN"),
     content.BlobInUse: (409, "DENIED"),
+    content.ManifestInUse: (409, "DENIED"),
     content.UploadChanged: (416, "BLOB_UPLOAD_INVALID"),
     content.TooManyUploads: (429, "TOOMANYREQUESTS"),
     storage.BlobDamaged: (404, "BLOB_UNKNOWN"),
@@ -65,7 +62,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     identity.TooManyLogins: (429, "TOOMANYREQUESTS"),
     identity.LoginDelayed: (429, "TOOMANYREQUESTS"),
     identity.TooManyDeviceLogins: (429, "TOOMANYREQUESTS"),
-    PreconditionFailed: (412, "DENIED"),
+    errors.PreconditionFailed: (412, "DENIED"),
     identity.ProviderUnavailable: (503, "UNAVAILABLE"),
 }
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from entrepot.content import blobs, manifests, repositories, tags
-from entrepot.content.errors import ManifestUnknown, ReferenceUnknown, RepositoryUnknown
+from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnknown, RepositoryUnknown
 from entrepot.content.tables import manifest_blobs, manifest_children
 from entrepot.database.database import Database
 from entrepot.oci import media_types
@@ -209,13 +209,21 @@ async def test_manifest_removed_from_nowhere(database: Database) -> None:
         await database.write(manifests.remove, REPOSITORY, Digest.of(b"nothing"))
 
 
-async def test_child_can_be_removed_before_its_index(database: Database) -> None:
+async def test_child_of_a_tagged_index_stays(database: Database) -> None:
+    """However deep it is; what no tag names, or a referrers fallback tag, can go in any order."""
     child = image()
+    middle = index([child])
+    top = index([middle])
     await database.write(push_image, child)
-    await database.write(push, index([child]), "all")
-    await database.write(manifests.remove, REPOSITORY, digest_of(child))
+    await database.write(push, middle, f"sha256-{'a' * 64}")
+    await database.write(push, top, "all")
 
-    assert await database.read(manifests.find, REPOSITORY, Tag("all")) is not None
+    for needed in (middle, child):
+        with pytest.raises(ManifestInUse, match="all"):
+            await database.write(manifests.remove, REPOSITORY, digest_of(needed))
+    await database.write(tags.remove, REPOSITORY, Tag("all"))
+    await database.write(manifests.remove, REPOSITORY, digest_of(child))
+    assert await database.read(manifests.find, REPOSITORY, digest_of(top)) is not None
 
 
 async def test_push_that_fails_leaves_nothing(database: Database) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 
 from entrepot.access.permissions import Permission
-from entrepot.http.errors import PreconditionFailed
+from entrepot.errors import PreconditionFailed
 from entrepot.http.messages import Request
 
 REQUEST_KEY = "entrepot.request"

@@ -2,6 +2,7 @@
 
 from entrepot.actions import delete as delete_action
 from entrepot.actions import pull, push
+from entrepot.content.preconditions import Precondition
 from entrepot.errors import TooLarge
 from entrepot.http.messages import Request, Response
 from entrepot.http.streaming import is_fresh
@@ -47,7 +48,15 @@ async def put(request: Request) -> Response:
         names.append(reference)
     document = ManifestDocument.parse(payload, request.header(b"content-type") or "")
     pushed = await push.manifest(
-        request.app, request.principal, request.origin, request.repository, digest, names, document
+        request.app,
+        request.principal,
+        request.origin,
+        request.repository,
+        reference,
+        digest,
+        names,
+        document,
+        _precondition(request),
     )
     headers = [(b"oci-tag", tag.encode()) for tag in pushed.tags]
     if pushed.subject is not None:
@@ -59,10 +68,19 @@ async def delete(request: Request) -> Response:
     reference = parse_reference(request.reference)
     app, principal, origin = request.app, request.principal, request.origin
     if isinstance(reference, Tag):
-        await delete_action.tag(app, principal, origin, request.repository, reference)
+        await delete_action.tag(app, principal, origin, request.repository, reference, _precondition(request))
     else:
-        await delete_action.manifest(app, principal, origin, request.repository, reference)
+        await delete_action.manifest(app, principal, origin, request.repository, reference, _precondition(request))
     return accepted()
+
+
+def _precondition(request: Request) -> Precondition:
+    return Precondition(_entity_tags(request.header(b"if-match")), _entity_tags(request.header(b"if-none-match")))
+
+
+def _entity_tags(text: str | None) -> frozenset[str] | None:
+    """The digests that are named, without those of weak tags, which are never ours."""
+    return None if text is None else frozenset(tag.strip().strip('"') for tag in text.split(","))
 
 
 def _digest(reference: Digest | Tag, payload: bytes) -> Digest:
