@@ -1,11 +1,13 @@
 """Who may: the administrator everything, others what is public, and digests open nothing."""
 
+import json
 import secrets
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.functional.people import People, new_namespace
 from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, code_of, digest_of, noise
 from tests.functional.setups import SetUp
 
@@ -138,3 +140,27 @@ def told(answer: httpx.Response, repository: Repository, digest: str = "") -> tu
     body = without_names(answer.text)
     headers.pop("content-length", None)
     return answer.status_code, body, headers
+
+
+def test_who_may_push_may_look_whether_it_is_there(people: People) -> None:
+    """In that repository, and no more than that: clients ask before they send."""
+    namespace = new_namespace()
+    pushed = Repository(people.admin, f"{namespace}/app").push_image("v1")
+    role = f"pusher-{namespace}"
+    assert people.admin.put(f"/api/v1/roles/{role}", json={"permissions": ["repository:push"]}).status_code == 201
+    pusher = people.with_role(role, "repository", f"{namespace}/app").client
+    theirs = Repository(pusher, f"{namespace}/app")
+    layer = json.loads(pushed.payload)["layers"][0]["digest"]
+
+    for reference in ("v1", pushed.digest):
+        head = theirs.manifest(reference, "HEAD")
+        assert (head.status_code, head.headers["docker-content-digest"]) == (200, pushed.digest)
+        assert theirs.manifest(reference).status_code == 403
+    assert theirs.manifest("v2", "HEAD").status_code == 404
+    assert theirs.has_blob(layer)
+    assert theirs.blob(layer).status_code == 403
+    assert theirs.blob(digest_of(b"nothing"), "HEAD").status_code == 404
+    assert theirs.tags().status_code == 403
+    elsewhere = Repository(pusher, f"{namespace}/other")
+    assert elsewhere.manifest("v1", "HEAD").status_code == 403
+    assert elsewhere.blob(layer, "HEAD").status_code == 403

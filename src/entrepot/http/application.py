@@ -131,7 +131,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
         request.app.cache.refresh()
         request.principal = await authenticate(request)
         if route.permission is not Permission.PUBLIC:
-            await authorize.require(request, route.permission)
+            await authorize.require(request, route.permission, route.or_permission)
         return route, await route.handler(request)
     except ClientGone as error:
         return route, _refusal(error, [])

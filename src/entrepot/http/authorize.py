@@ -24,10 +24,14 @@ class Challenged(Unauthenticated):
     """Credentials are needed, or others than were given."""
 
 
-async def require(request: Request, permission: Permission) -> None:
-    """Raises Challenged when signing in, or another token, may help; Denied when it cannot."""
+async def require(request: Request, permission: Permission, or_permission: Permission | None) -> None:
+    """For who has one of the two. Raises Challenged when signing in, or another token, may help; else Denied."""
     # An empty name is none, too, and has to be found to be none here.
     repository = request.repository if permission in _CHALLENGED_ACTIONS else None
+    if or_permission is not None:
+        app, principal, origin = request.app, request.principal, request.origin
+        if await authorize.may(app, principal, origin, or_permission, repository):
+            return
     await require_at(request, permission, repository)
 
 

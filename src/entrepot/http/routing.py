@@ -11,9 +11,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` is a name for people, logs and metrics; the faces decide which path belongs to it."""
+    """`path` is a name for people, logs and metrics; the faces decide which path belongs to it.
+
+    Who has `or_permission` may, too.
+    """
 
     methods: tuple[str, ...]
     path: str
     handler: Handler
     permission: Permission
+    or_permission: Permission | None = None
