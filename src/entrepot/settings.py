@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -46,7 +47,7 @@ class ServerSettings(_Section):
     external_url: str = ""
     """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) whose `X-Forwarded-For` and `Client-Cert` headers are believed."""
+    """Networks (CIDR) whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are believed."""
     tls_cert: Path | None = None
     """PEM file with the certificate and its chain; replaced files are picked up without a restart."""
     tls_key: Path | None = None
@@ -57,14 +58,24 @@ class ServerSettings(_Section):
     """How long, after SIGTERM, new connections are still taken while `/readyz` says 503: time for balancers to look."""
     header_timeout_seconds: int = Field(default=30, ge=1, le=60)
     """How long a client may take to send a request's headers, on a new connection together with all before them."""
-    body_idle_seconds: int = Field(default=60, ge=1, le=3600)
-    """How long a client may pause while it sends a body."""
+    body_idle_seconds: int = Field(default=300, ge=1, le=3600)
+    """How long a client may pause while it sends a body; an upload that is refused then can be resumed."""
     body_bytes_per_second_min: int = Field(default=1024, ge=0)
     """The average rate below which a body is refused, once `body_idle_seconds` have passed, and an answer not taken."""
     answer_idle_seconds: int = Field(default=120, ge=1, le=3600)
     """How long a client may take nothing of an answer, or keep an HTTP/2 connection without a request (Linux)."""
     connections_per_address: int = Field(default=512, ge=0)
     """Connections of one address, but for trusted proxies; each worker allows its share. 0: any number (Linux)."""
+
+    @field_validator("external_url")
+    @classmethod
+    def _at_the_root(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.netloc):
+            raise ValueError("write it with https:// or http:// and a host")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("a registry has a host name of its own, and no path: clients ask for /v2/ right below it")
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

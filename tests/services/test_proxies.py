@@ -105,6 +105,14 @@ def _proxy(name: str, directory: Path, backend: str, certificate: Certificate, p
     return ConfiguredNginx(directory, host, text)
 
 
+def test_clients_are_told_the_address_that_they_use(site: Site) -> None:
+    """Else they ask for a token at http://, some with the password in clear."""
+    with site.connect() as connection:
+        connection.sendall(site.target.request("GET", "/v2/", [], authorization=None))
+        answer = connection.recv(4096).decode()
+    assert 'realm="https://' in answer
+
+
 def test_connections_that_say_nothing_are_closed(site: Site) -> None:
     _give_way(site, silently)
 

@@ -139,3 +139,16 @@ def test_defaults_as_documented_are_those_in_force() -> None:
         holder = getattr(Settings(), section) if section else Settings()
         assert getattr(holder, key) == default
         assert variable == "ENTREPOT_" + dotted.replace(".", "_").upper()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://hub.example/registry", "hub.example", "ftp://hub.example", "https://h/?a", "https://"]
+)
+def test_external_url_that_clients_cannot_use_is_refused(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="external_url"):
+        load(None, {"ENTREPOT_SERVER_EXTERNAL_URL": url})
+
+
+@pytest.mark.parametrize("url", ["https://hub.example", "https://hub.example:8443/", "http://[::1]:5000", ""])
+def test_external_url_is_taken_as_it_is(url: str) -> None:
+    assert load(None, {"ENTREPOT_SERVER_EXTERNAL_URL": url}).server.external_url == url

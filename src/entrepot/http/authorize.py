@@ -1,7 +1,5 @@
 """A route's permission, held against who asks; and the challenge that tells a client how to ask again."""
 
-import string
-
 from entrepot.access.permissions import Permission
 from entrepot.access.places import Place
 from entrepot.actions import acts, authorize
@@ -11,8 +9,6 @@ from entrepot.oci.name import is_repository_name
 
 SERVICE = "entrepot"
 TOKEN_PATH = "/token"  # noqa: S105 (a path, not a password)
-
-_HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + ".-:[]_")
 _CHALLENGED_ACTIONS = {
     Permission.REPOSITORY_PULL: "pull",
     Permission.REPOSITORY_PUSH: "pull,push",
@@ -62,7 +58,7 @@ async def require_throughout(request: Request, permission: Permission, place: Pl
 
 def challenge(request: Request, permission: Permission, error: Exception) -> Headers:
     """The WWW-Authenticate header (RFC 6750, section 3, with the token service's address)."""
-    text = f'Bearer realm="{base_url(request)}{TOKEN_PATH}",service="{SERVICE}"'
+    text = f'Bearer realm="{request.base_url}{TOKEN_PATH}",service="{SERVICE}"'
     if permission in _CHALLENGED_ACTIONS and is_repository_name(request.repository_text):
         # A name that is none could end the quotation, and name scopes that nobody asked for.
         text += f',scope="repository:{request.repository_text}:{_CHALLENGED_ACTIONS[permission]}"'
@@ -73,14 +69,3 @@ def challenge(request: Request, permission: Permission, error: Exception) -> Hea
     elif not isinstance(error, Challenged):
         text += ',error="invalid_token"'
     return [(b"www-authenticate", text.encode())]
-
-
-def base_url(request: Request) -> str:
-    """How the client reaches this registry."""
-    configured = request.app.settings.server.external_url
-    if configured:
-        return configured.rstrip("/")
-    host = request.header(b"host") or request.scope.get("server", ("localhost",))[0]
-    # Only what a host may consist of: the text goes back into a quoted header.
-    host = "".join(character for character in host if character in _HOST_CHARACTERS)
-    return f"{request.scope.get('scheme', 'http')}://{host}"

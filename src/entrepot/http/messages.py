@@ -14,7 +14,7 @@ from entrepot.app import App
 from entrepot.content.errors import too_large
 from entrepot.errors import Invalid, TooLarge
 from entrepot.http import reception
-from entrepot.http.origin import client_address, is_trusted
+from entrepot.http.origin import client_address, forwarded_url, is_trusted, url
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Origin, Principal
@@ -89,6 +89,21 @@ class Request:
     def from_trusted_proxy(self) -> bool:
         peer: Any = self.scope.get("client")
         return bool(peer) and is_trusted(peer[0], self.app.settings.server.trusted_proxies)
+
+    @property
+    def base_url(self) -> str:
+        """How the client reaches this registry."""
+        configured = self.app.settings.server.external_url
+        if configured:
+            return configured.rstrip("/")
+        scheme: str = self.scope.get("scheme", "http")
+        server: Any = self.scope.get("server") or ("localhost",)
+        host = self.header(b"host") or server[0]
+        if self.from_trusted_proxy:
+            return forwarded_url(scheme, host, self.header)
+        if scheme == "http" and (self.header(b"x-forwarded-proto") or "").lower() == "https":
+            _warn_of_scheme()
+        return url(scheme, host)
 
     @property
     def repository(self) -> RepositoryName:
@@ -221,6 +236,15 @@ def _warn_of_proxy() -> None:
     log.warning(
         "a request came with X-Forwarded-For, and server.trusted_proxies is empty: if there is a proxy in front, name "
         "its address there; until then all clients behind it share one address, and one delay after wrong passwords"
+    )
+
+
+@cache
+def _warn_of_scheme() -> None:
+    """Once in each process."""
+    log.warning(
+        "a request came with X-Forwarded-Proto: https, and not from a trusted proxy: clients are told http:// "
+        "addresses and cannot sign in. Name the proxy in server.trusted_proxies, or set server.external_url"
     )
 
 

@@ -16,8 +16,7 @@ def is_from_elsewhere(request: Request) -> bool:
     origin = request.header(b"origin")
     if origin is None:
         return False
-    own = urlsplit(request.app.settings.server.external_url).netloc or request.header(b"host")
     try:
-        return urlsplit(origin).netloc != own
+        return urlsplit(origin).netloc != urlsplit(request.base_url).netloc
     except ValueError:
         return True

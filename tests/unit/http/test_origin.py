@@ -1,10 +1,11 @@
+import re
 from ipaddress import IPv4Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrepot.http.origin import ADDRESSES_MAX, client_address, is_trusted
+from entrepot.http.origin import ADDRESSES_MAX, client_address, forwarded_url, is_trusted
 from tests.hostile.examples import budget
 
 PROXIES = ("10.0.0.0/8", "fd00::/8")
@@ -52,6 +53,49 @@ def test_not_all_of_a_long_list_is_looked_at() -> None:
     hops = ", ".join(["198.51.100.1"] + ["10.0.0.2"] * ADDRESSES_MAX)
 
     assert client_address(PROXY, hops, PROXIES) == "10.0.0.2"
+
+
+URLS = [
+    ({}, "http://registry:5000"),
+    ({"x-forwarded-proto": "https"}, "https://registry:5000"),
+    ({"x-forwarded-proto": "HTTPS", "x-forwarded-host": "hub.example"}, "https://hub.example"),
+    ({"x-forwarded-proto": "https, http", "x-forwarded-host": "hub.example, inner"}, "https://hub.example"),
+    (
+        {"x-forwarded-proto": "https", "x-forwarded-host": "hub.example", "x-forwarded-port": "8443"},
+        "https://hub.example:8443",
+    ),
+    (
+        {"x-forwarded-proto": "https", "x-forwarded-host": "hub.example", "x-forwarded-port": "443"},
+        "https://hub.example",
+    ),
+    ({"x-forwarded-host": "hub.example:81", "x-forwarded-port": "82"}, "http://hub.example:81"),
+    ({"x-forwarded-host": "[2001:db8::1]", "x-forwarded-port": "82"}, "http://[2001:db8::1]:82"),
+    (
+        {"forwarded": "for=192.0.2.1;proto=https;host=hub.example, for=10.0.0.1;proto=http;host=inner"},
+        "https://hub.example",
+    ),
+    ({"forwarded": 'for="[2001:db8::1]:4711"; Proto=https; host="hub.example:8443"'}, "https://hub.example:8443"),
+    ({"forwarded": "for=192.0.2.1"}, "http://registry:5000"),
+    ({"x-forwarded-proto": "gopher", "x-forwarded-port": "x"}, "http://registry:5000"),
+    ({"x-forwarded-host": 'evil",scope="x\r\n'}, "http://evil"),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), URLS)
+def test_address_is_what_a_trusted_proxy_says(headers: dict[str, str], expected: str) -> None:
+    assert forwarded_url("http", "registry:5000", lambda name: headers.get(name.decode())) == expected
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["forwarded", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]), st.text()
+    )
+)
+@budget(300)
+def test_any_headers_lead_to_an_address_without_quotes(headers: dict[str, str]) -> None:
+    found = forwarded_url("http", "registry:5000", lambda name: headers.get(name.decode()))
+
+    assert re.fullmatch(r"https?://[A-Za-z0-9.:_\[\]-]*", found, re.ASCII)
 
 
 ADDRESSES = st.ip_addresses().map(str)

@@ -12,7 +12,6 @@ from entrepot.actions.manage import tokens as manage
 from entrepot.actions.manage.tokens import Wanted
 from entrepot.http.api.resource import Caller, Model, Page
 from entrepot.http.api.resource import Limit as PageLimit
-from entrepot.http.authorize import base_url
 from entrepot.identity import tokens
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.tokens import Token
@@ -100,7 +99,7 @@ def answer(token: Token) -> TokenAnswer:
 def new(caller: Caller, user: User, token: Token, secret: str) -> NewToken:
     username = f"{ROBOT_PREFIX}{user.name}" if user.is_robot else user.name
     auth = base64.b64encode(f"{username}:{secret}".encode()).decode()
-    host = urlsplit(base_url(caller)).netloc
+    host = urlsplit(caller.base_url).netloc
     config = {"auths": {host: {"auth": auth}}}
     return NewToken(token=answer(token), secret=secret, username=username, docker_config=config)
 

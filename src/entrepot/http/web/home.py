@@ -6,7 +6,6 @@ from urllib.parse import quote, urlsplit
 from entrepot.actions import password_session
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies
-from entrepot.http.authorize import base_url
 from entrepot.http.errors import status_and_code
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response
@@ -53,7 +52,7 @@ async def sign_in(request: Request) -> Response:
     except EntrepotError as error:
         problem = f'<p class="problem" role="alert">{escape(error.message)}</p>'
         return _page(request, status_and_code(error)[0], problem + _sign_in_form(request, target))
-    secure = base_url(request).startswith("https://")
+    secure = request.base_url.startswith("https://")
     cookie = cookies.write(cookies.SESSION, value, seconds=seconds, path="/", secure=secure)
     return Response(303, [(b"location", target.encode()), (b"content-length", b"0"), cookie])
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from entrepot.actions import single_sign_on
 from entrepot.actions.single_sign_on import Answer
 from entrepot.http import cookies
-from entrepot.http.authorize import base_url
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response, json_response
 from entrepot.http.web import return_to
@@ -26,7 +25,7 @@ _ERROR_CODE = re.compile(r"[a-z_]{1,50}")
 async def login(request: Request) -> Response:
     """Send the browser to the provider."""
     target = return_to.parse(request.query_text("return_to"))
-    redirect_uri = f"{base_url(request)}/auth/{request.reference}/callback"
+    redirect_uri = f"{request.base_url}/auth/{request.reference}/callback"
     started = await single_sign_on.start(request.app, request.reference, redirect_uri, target)
     secure = _is_secure(request)
     kept = cookies.write(
@@ -59,7 +58,7 @@ async def callback(request: Request) -> Response:
 
 async def logout(request: Request) -> Response:
     """End the session here, and send the browser to where the provider ends its own."""
-    home = base_url(request) + return_to.HOME
+    home = request.base_url + return_to.HOME
     target = await single_sign_on.log_out(
         request.app, cookies.read(request).get(cookies.SESSION, ""), request.origin, home
     )
@@ -127,7 +126,7 @@ def _too_many(found: Mapping[str, str], characters_max: int) -> list[str]:
 
 
 def _is_secure(request: Request) -> bool:
-    return base_url(request).startswith("https://")
+    return request.base_url.startswith("https://")
 
 
 def _redirect(location: str, headers: Headers) -> Response:
