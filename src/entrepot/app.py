@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from entrepot.access.permissions import Permission
 from entrepot.audit import record, witness
 from entrepot.audit.brake import Brake
 from entrepot.audit.forward import Forwarder
@@ -22,7 +23,7 @@ from entrepot.identity.passwords import Verifier
 from entrepot.identity.providers import load_authorities, open_directories
 from entrepot.lifecycle.readiness import Readiness
 from entrepot.outbound.client import Outbound
-from entrepot.settings import CertificateProvider, OIDCProvider, Settings
+from entrepot.settings import CertificateProvider, OIDCProvider, ServerSettings, Settings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
 from entrepot.telemetry.metrics import Metrics
@@ -47,6 +48,8 @@ class App:
     issuers: Issuers
     sign_in_again_days: Mapping[str, int]
     """By the names of providers that are never asked about somebody who does not sign in."""
+    public_permissions: frozenset[Permission]
+    """What everybody may, signed in or not."""
     readiness: Readiness
     pulls: PullLog
     failures: Brake
@@ -112,6 +115,7 @@ async def open_app(
                 for provider in settings.providers
                 if isinstance(provider, OIDCProvider | CertificateProvider)
             },
+            public_permissions=_public_permissions(settings.server),
             readiness=readiness,
             pulls=pulls,
             failures=Brake(settings.login.address_failures_free),
@@ -120,3 +124,8 @@ async def open_app(
             metrics=metrics,
             clock=clock,
         )
+
+
+def _public_permissions(server: ServerSettings) -> frozenset[Permission]:
+    by_setting = {Permission.METRICS_READ: server.public_metrics, Permission.API_DOCUMENT: server.public_api_document}
+    return frozenset({Permission.PUBLIC, *(permission for permission, public in by_setting.items() if public)})

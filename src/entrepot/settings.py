@@ -48,6 +48,10 @@ class ServerSettings(_Section):
     """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are believed."""
+    public_metrics: bool = False
+    """Let everybody read `/metrics`, and not only who has `metrics:read`."""
+    public_api_document: bool = False
+    """Let everybody read `/api/v1/openapi.json`, and not only who is signed in."""
     tls_cert: Path | None = None
     """PEM file with the certificate and its chain; replaced files are picked up without a restart."""
     tls_key: Path | None = None

@@ -40,7 +40,7 @@ EXPECTED: dict[tuple[str, str], dict[str, Statuses]] = {
     ("HEAD", "/healthz"): _same(200, 401, 200, 200, 200),
     ("GET", "/readyz"): _same(200, 401, 200, 200, 200),
     ("HEAD", "/readyz"): _same(200, 401, 200, 200, 200),
-    ("GET", "/metrics"): _same(200, 401, 200, 200, 200),
+    ("GET", "/metrics"): _same(401, 401, 401, 401, 200),
     # A token is not traded for another one. The form has the administrator's password in it, whoever sends it.
     # No provider of this name is in the settings.
     ("GET", "/auth/{provider}/login"): _same(404, 401, 404, 404, 404),
@@ -79,7 +79,6 @@ EXPECTED: dict[tuple[str, str], dict[str, Statuses]] = {
 FOR_EVERYBODY = {
     "/healthz",
     "/readyz",
-    "/metrics",
     "/token",
     "/",
     "/auth/login",

@@ -1,25 +1,29 @@
 """What operators do beside a server that runs."""
 
 import json
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from entrepot.telemetry.metrics import GATHER_SECONDS
+from tests.conftest import StartEntrepot
+from tests.functional.people import API, People, new_namespace
 from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, digest_of, noise
 from tests.functional.setups import SetUp
 
 CONNECTIONS = 16
 """So many that each worker gets one."""
 TOLD_SECONDS_MAX = 10
+OPEN = "[server]\npublic_metrics = true\npublic_api_document = true\n"
 
 
-def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client) -> None:
+def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client, admin: httpx.Client) -> None:
     assert anybody.get("/healthz").json() == {"status": "alive"}
     checks = {"database": "ok", "storage reading": "ok", "storage writing": "ok"}
     assert anybody.get("/readyz").json() == {"status": "ready", "checks": checks}
-    counts = anybody.get("/metrics")
+    counts = admin.get("/metrics")
     assert 'entrepot_http_requests_total{method="GET",route="/readyz",status="200"}' in counts.text
     assert set_up.server.password not in counts.text
 
@@ -31,15 +35,15 @@ def _counted(client: httpx.Client) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
-def test_each_worker_tells_what_all_have_answered(set_up: SetUp, anybody: httpx.Client) -> None:
+def test_each_worker_tells_what_all_have_answered(set_up: SetUp, admin: httpx.Client) -> None:
     time.sleep(2 * GATHER_SECONDS)  # What was asked before this test is told now.
-    before = _counted(anybody)
+    before = _counted(admin)
     for _ in range(CONNECTIONS):
         with set_up.server.client(anonymous=True) as client:
             assert client.get("/healthz").status_code == 200
     deadline = time.monotonic() + TOLD_SECONDS_MAX
-    while _counted(anybody) != before + CONNECTIONS:
-        assert time.monotonic() < deadline, _counted(anybody)
+    while _counted(admin) != before + CONNECTIONS:
+        assert time.monotonic() < deadline, _counted(admin)
         time.sleep(GATHER_SECONDS)
 
 
@@ -52,8 +56,8 @@ def _received(client: httpx.Client) -> float:
     return float(line.rpartition(" ")[2])
 
 
-def test_bytes_of_blobs_are_counted_however_they_come(anybody: httpx.Client, repository: Repository) -> None:
-    before, sizes = _received(anybody), (SMALL_BYTES, LARGE_BYTES)
+def test_bytes_of_blobs_are_counted_however_they_come(admin: httpx.Client, repository: Repository) -> None:
+    before, sizes = _received(admin), (SMALL_BYTES, LARGE_BYTES)
     for size in sizes:
         repository.push_blob(noise(size))
         content = noise(size)
@@ -63,7 +67,7 @@ def test_bytes_of_blobs_are_counted_however_they_come(anybody: httpx.Client, rep
         repository.send(address, content)
         assert repository.finish(address, digest_of(content)).status_code == 201
 
-    assert _received(anybody) >= before + 3 * sum(sizes)
+    assert _received(admin) >= before + 3 * sum(sizes)
 
 
 def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Repository) -> None:
@@ -136,3 +140,26 @@ def test_many_clients_at_once(set_up: SetUp, repository: Repository) -> None:
     with ThreadPoolExecutor(12) as threads:
         assert all(threads.map(story, range(12)))
     assert len(repository.tags().json()["tags"]) == 12
+
+
+def test_metrics_are_for_who_may_read_them(people: People) -> None:
+    """A robot with a role for it, as the guide makes one for Prometheus, and auditors of the registry."""
+    role, robot = f"monitor-{secrets.token_hex(3)}", f"monitoring/{secrets.token_hex(3)}"
+    assert people.admin.put(f"{API}/roles/{role}", json={"permissions": ["metrics:read"]}).status_code == 201
+    scraper = people.robot(robot)
+    people.grant(role, {"user": f"robot:{robot}"}, "registry")
+
+    assert people.soon(lambda: scraper.get("/metrics").status_code == 200)
+    assert "entrepot_http_requests_total" in scraper.get("/metrics").text
+    assert scraper.get(f"{API}/users").status_code == 403
+    assert people.with_role("auditor", "registry").client.get("/metrics").status_code == 200
+    assert people.with_role("auditor", "namespace", new_namespace()).client.get("/metrics").status_code == 403
+    assert people.person().client.get("/metrics").status_code == 403
+
+
+def test_metrics_and_the_document_are_for_everybody_where_a_setting_says_so(start_entrepot: StartEntrepot) -> None:
+    paths = ("/metrics", f"{API}/openapi.json")
+    closed, opened = start_entrepot(), start_entrepot(config=OPEN)
+    for server, status in ((closed, 401), (opened, 200)):
+        with server.client(anonymous=True) as client:
+            assert [client.get(path).status_code for path in paths] == [status, status]

@@ -77,7 +77,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def test_description_is_served_and_is_of_openapi_3_1(people: People) -> None:
-    answer = people.with_password(None).get(f"{API}/openapi.json")
+    assert people.with_password(None).get(f"{API}/openapi.json").status_code == 401
+    answer = people.person().client.get(f"{API}/openapi.json")
 
     assert answer.status_code == 200
     assert answer.json() == build().openapi()

@@ -363,3 +363,27 @@ def _eventually(holds: Callable[[], bool]) -> None:
 
 def _eventually_as(target: Target, before: Remains) -> None:
     _eventually(lambda: remains(target.data) == before)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/grants"),
+        ("PUT", "/api/v1/roles/any"),
+        ("PUT", "/api/v1/users/local/any"),
+        ("POST", "/api/v1/no"),
+    ],
+)
+@pytest.mark.parametrize("authorization", [None, "Basic d3Jvbmc6d3Jvbmc=", "Bearer wrong"])
+@pytest.mark.parametrize("header", [("Content-Length", "1000000"), ("Transfer-Encoding", "chunked")])
+def test_body_of_who_may_not_is_not_waited_for(
+    target: Target, method: str, path: str, authorization: str | None, header: tuple[str, str]
+) -> None:
+    """It never comes, and the refusal does."""
+    headers = [header, ("Content-Type", "application/json")]
+    with target.connect() as connection:
+        connection.send(target.request(method, path, headers, authorization=authorization, close=False))
+        answer = connection.answer()
+        assert answer is not None
+        assert answer.status == (404 if path.endswith("/no") and authorization is None else 401)
+        assert connection.answer() is None

@@ -153,7 +153,7 @@ def _give_way(target: Target, image: Image, begin: Begin, reason: str) -> None:
 
 
 def _ended(target: Target, reason: str) -> int:
-    text = target.ask("GET", "/metrics", authorization=None).body.decode()
+    text = target.ask("GET", "/metrics").body.decode()
     found = re.search(rf'^entrepot_connections_ended_total{{reason="{reason}"}} (\d+)', text, re.MULTILINE)
     return int(found[1]) if found else 0
 

@@ -219,7 +219,6 @@ def test_expectation_that_nobody_can_meet_is_ignored(target: Target) -> None:
         "evil ",
         "\u00e9vil",
         b"\xff\xfe",
-        "",
         "a" * 10_000,
         "evil,evil",
         "evil;evil",
@@ -346,10 +345,11 @@ RANGES: dict[str, tuple[str | bytes, object]] = {
     "one-of-two-after-the-end": ("bytes=0-1,60-61", (0, 1)),
     "two": ("bytes=0-0,2-2", "several"),
     "backwards": ("bytes=-1,0-0", "several"),
-    "32": ("bytes=" + ",".join(f"{number}-{number}" for number in range(32)), "several"),
-    "33": ("bytes=" + ",".join(f"{number}-{number}" for number in range(33)), "whole"),
+    "touching": ("bytes=" + ",".join(f"{number}-{number}" for number in range(32)), (0, 31)),
+    "1024": ("bytes=" + ",".join(["0-0", "2-2"] * 512), "several"),
+    "1025": ("bytes=" + ",".join(["0-0"] * 1025), "whole"),
     "10000": ("bytes=" + ",".join(["0-0"] * 10_000), "whole"),
-    "overlapping-too-much": ("bytes=0-,0-,0-", "whole"),
+    "overlapping": ("bytes=0-,0-,0-", (0, 59)),
     "empty": ("bytes=", "whole"),
     "dash": ("bytes=-", "whole"),
     "commas": ("bytes=,,,", "whole"),
@@ -408,3 +408,13 @@ def test_if_range_of_something_else_gives_the_whole(target: Target, image: Image
 def test_accept_that_is_odd_changes_nothing(target: Target, image: Image, accept: str | bytes) -> None:
     answer = target.ask("GET", f"/v2/{image.repository}/manifests/{image.tag}", [("Accept", accept)])
     assert (answer.status, answer.header("content-type")) == (200, OCI_MANIFEST)
+
+
+@pytest.mark.parametrize("path", ["/v2/", "/healthz", "/api/v1/account", "/", "/nothing"])
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nHost: a\r\n", b"Host:\r\n"])
+def test_request_for_no_host_or_several_is_refused(target: Target, path: str, hosts: bytes) -> None:
+    """A proxy in front may have taken another of them for the right one."""
+    head = b"GET %s HTTP/1.1\r\n%sConnection: close\r\nAuthorization: %s\r\n\r\n"
+    (answer,) = target.exchange(head % (path.encode(), hosts, target.authorization.encode()))
+
+    assert_refused(answer, 400, "UNSUPPORTED")

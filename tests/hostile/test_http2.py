@@ -159,3 +159,13 @@ def test_http2_authority_comes_back_only_as_one(target: Target, authority: str) 
     with HTTP2Connection(target.port) as connection:
         fields = [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", "/v2/")]
         assert connection.ask(fields).status in {0, 400, 401}
+
+
+@pytest.mark.parametrize("hosts", [[], [("host", "a"), ("host", "b")], [("host", "")], [(":authority", "")]])
+def test_http2_request_for_no_host_or_several_is_refused(target: Target, hosts: list[tuple[str, str]]) -> None:
+    pseudo = [field for field in hosts if field[0].startswith(":")]
+    others = [field for field in hosts if not field[0].startswith(":")]
+    with HTTP2Connection(target.port) as connection:
+        fields = [(":method", "GET"), (":scheme", "http"), (":path", "/v2/"), *pseudo, *others]
+        # Some are refused by the web server, which resets the stream.
+        assert connection.ask([*fields, ("authorization", target.authorization)]).status in {0, 400}

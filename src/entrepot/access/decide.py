@@ -4,7 +4,7 @@ from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, UNGRANTE
 from entrepot.access.places import REGISTRY, Place
 from entrepot.principal import Limit, Principal
 
-_WITHOUT_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
+_WITHOUT_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.API_DOCUMENT})
 _ACTIONS = {permission: permission.action for permission in REPOSITORY_PERMISSIONS}
 """What the Docker token protocol calls them."""
 

@@ -14,6 +14,8 @@ class Permission(Enum):
     """Everybody who is signed in; the list has what each may pull."""
     OWN_ACCOUNT = "account:own"
     """Everybody who is signed in, about the own account, with credentials that are not limited."""
+    API_DOCUMENT = "api:document"
+    """Everybody who is signed in, or everybody: a setting says it."""
 
     REPOSITORY_PULL = "repository:pull"
     REPOSITORY_PUSH = "repository:push"
@@ -35,6 +37,8 @@ class Permission(Enum):
     PROVIDER_READ = "provider:read"
     TRUST_WRITE = "trust:write"
     ACCESS_EXPLAIN = "access:explain"
+    METRICS_READ = "metrics:read"
+    """Or everybody: a setting says it."""
 
     # By identity: the library's own is written in Python, and a pull asks it eight times.
     __hash__ = object.__hash__
@@ -46,7 +50,15 @@ class Permission(Enum):
 
 REPOSITORY_PERMISSIONS = (Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, Permission.REPOSITORY_DELETE)
 
-UNGRANTED = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT})
+UNGRANTED = frozenset(
+    {
+        Permission.PUBLIC,
+        Permission.SIGNED_IN,
+        Permission.REGISTRY_CATALOG,
+        Permission.OWN_ACCOUNT,
+        Permission.API_DOCUMENT,
+    }
+)
 """Not a matter of grants."""
 
 PLACED = frozenset(

@@ -35,6 +35,7 @@ _AUDITOR = {
     Permission.ROLE_READ,
     Permission.PROVIDER_READ,
     Permission.ACCESS_EXPLAIN,
+    Permission.METRICS_READ,
 }
 
 

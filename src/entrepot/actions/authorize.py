@@ -13,11 +13,15 @@ from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import Limit, Origin, Principal
 
-_ANY_SIGNED_IN = frozenset({Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT})
+_ANY_SIGNED_IN = frozenset(
+    {Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT, Permission.API_DOCUMENT}
+)
 
 
 async def may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
     """Whether the user may, and the credentials reach that far. `path` is a repository's or a namespace's, or None."""
+    if permission in app.public_permissions:
+        return True
     return decide.within_scopes(principal, permission, path) and await user_may(
         app, principal, origin, permission, path
     )
@@ -25,7 +29,7 @@ async def may(app: App, principal: Principal, origin: Origin, permission: Permis
 
 async def user_may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
     """Whether the user may with the token that was used, whatever a bearer token's scopes are."""
-    if permission is Permission.PUBLIC:
+    if permission in app.public_permissions:
         return True
     if not decide.within_limits(principal, permission, path):
         return False

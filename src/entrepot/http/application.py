@@ -12,7 +12,7 @@ from typing import Any
 
 from entrepot.access.permissions import Permission
 from entrepot.app import App
-from entrepot.errors import ClientGone, EntrepotError, Unauthenticated, Unavailable
+from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
 from entrepot.http import authorize, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
@@ -66,7 +66,7 @@ class Application:
     async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request = Request(app, scope, receive, self._new_request_id())
-        if request.path.startswith(API_PREFIX):
+        if request.path.startswith(API_PREFIX) and request.has_one_host:
             await self._exchange_api(request, receive, send, started)
             return
         route, response = await _answer(request)
@@ -127,6 +127,8 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     """The order of things: which route, who asks, may they, and the route's own work."""
     route: Route | None = None
     try:
+        if not request.has_one_host:
+            raise Invalid("the request has no Host header, or several: send one")
         route = routes.match(request)
         request.app.cache.refresh()
         request.principal = await authenticate(request)

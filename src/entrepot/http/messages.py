@@ -86,6 +86,15 @@ class Request:
         return given if given is not None and _REQUEST_ID.fullmatch(given) else ""
 
     @property
+    def has_one_host(self) -> bool:
+        """Whether the request says once which host it is for: of several, a proxy may take another (RFC 9112, 3.2).
+
+        In HTTP/1.0 it need not, and balancers that look at `/readyz` do not.
+        """
+        hosts = [value for name, value in self.scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and (hosts[0] != b"" or self.scope.get("http_version") in {"1", "1.0"})
+
+    @property
     def from_trusted_proxy(self) -> bool:
         peer: Any = self.scope.get("client")
         return bool(peer) and is_trusted(peer[0], self.app.settings.server.trusted_proxies)
@@ -97,8 +106,7 @@ class Request:
         if configured:
             return configured.rstrip("/")
         scheme: str = self.scope.get("scheme", "http")
-        server: Any = self.scope.get("server") or ("localhost",)
-        host = self.header(b"host") or server[0]
+        host = self.header(b"host") or self.scope.get("server", ("localhost",))[0]
         if self.from_trusted_proxy:
             return forwarded_url(scheme, host, self.header)
         if scheme == "http" and (self.header(b"x-forwarded-proto") or "").lower() == "https":

@@ -12,7 +12,7 @@ from entrepot.http.web import routes as web
 ROUTES = (
     Route(("GET", "HEAD"), "/healthz", health.healthz, Permission.PUBLIC),
     Route(("GET", "HEAD"), "/readyz", health.readyz, Permission.PUBLIC),
-    Route(("GET",), "/metrics", health.metrics, Permission.PUBLIC),
+    Route(("GET",), "/metrics", health.metrics, Permission.METRICS_READ),
     Route(("GET",), authorize.TOKEN_PATH, token.get, Permission.PUBLIC),
     Route(("POST",), authorize.TOKEN_PATH, token.post, Permission.PUBLIC),
     *web.ROUTES,

@@ -1,16 +1,18 @@
 """The API as one ASGI application, with this registry's own request, principal and limits put before it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import orjson
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
+from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
+from starlette.routing import Match
 
 from entrepot.access.permissions import Permission
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
@@ -32,13 +34,21 @@ from entrepot.http.api import (
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Request, Send, harmless
+from entrepot.http.messages import Request, Scope, Send, harmless
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 
 PREFIX = "/api/v1"
 BODY_BYTES_MAX = 1024 * 1024
 log = logging.getLogger(__name__)
+
+
+async def _document(request: StarletteRequest) -> JSONResponse:
+    """This API, as OpenAPI describes it."""
+    application: FastAPI = request.app
+    return JSONResponse(application.openapi())
+
+
 ROUTES: tuple[ApiRoute, ...] = (
     *account.ROUTES,
     *users.ROUTES,
@@ -51,6 +61,7 @@ ROUTES: tuple[ApiRoute, ...] = (
     *repositories.ROUTES,
     *access.ROUTES,
     *audit.ROUTES,
+    ApiRoute("GET", "/openapi.json", _document, Permission.API_DOCUMENT),
 )
 
 
@@ -59,6 +70,13 @@ class API:
 
     def __init__(self) -> None:
         self._application = build()
+        rows = {(PREFIX + row.path, row.method): row for row in ROUTES}
+        self._routes = [
+            (route, rows[route.path, method])
+            for route in self._application.routes
+            if isinstance(route, APIRoute)
+            for method in route.methods or ()
+        ]
 
     async def answer(self, request: Request, receive: Receive, send: Send) -> tuple[int, int]:
         """Answer the request; tells the status and the bytes of the body for logs and metrics."""
@@ -73,7 +91,12 @@ class API:
             if "\n" in scope["path"]:
                 # The framework takes a path for another one that only ends in a line break.
                 raise Invalid("the path has a line break in it")
-            body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
+            body = b""
+            route = self._route(scope)
+            if route is not None:
+                # Nobody sends a body, and waits for it to be read, to learn that they may not.
+                await _require(request, *route)
+                body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
             if body and "json" in (request.header(b"content-type") or "json"):
                 _check_json(body)
             await self._application(scope, _Body(body, receive), answer)
@@ -91,6 +114,14 @@ class API:
                 raise
             await problems.unexpected(request.id)(scope, receive, answer)
         return answer.status, answer.sent
+
+    def _route(self, scope: Scope) -> tuple[ApiRoute, Mapping[str, str]] | None:
+        """The route and its path parameters; None when there is none, which the framework says."""
+        for route, row in self._routes:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                return row, child["path_params"]
+        return None
 
 
 def _check_json(body: bytes) -> None:
@@ -142,7 +173,7 @@ def build() -> FastAPI:
         title="Entrepot",
         version=version("entrepot"),
         summary="Manage users, robots, roles, grants, namespaces and repositories, and read the audit log.",
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -161,7 +192,6 @@ def build() -> FastAPI:
             route.endpoint,
             methods=[route.method],
             status_code=route.status,
-            dependencies=[Depends(_requires(route))],
             openapi_extra={"x-permission": route.permission.value},
             responses=dict(route.responses),
             response_class=route.response_class,
@@ -173,19 +203,14 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
 
 
-def _requires(route: ApiRoute) -> Callable[[StarletteRequest], Awaitable[None]]:
-    async def require(request: StarletteRequest) -> None:
-        if route.permission is Permission.PUBLIC:
-            return
-        caller = current(request)
-        if route.inside:
-            # The endpoint asks for the permission itself; nobody gets that far without being somebody.
-            await authorize.require_at(caller, Permission.SIGNED_IN, None)
-            return
-        path = RepositoryName.parse(request.path_params[route.at]) if route.at is not None else None
-        await authorize.require_at(caller, route.permission, path)
-
-    return require
+async def _require(request: Request, route: ApiRoute, parameters: Mapping[str, str]) -> None:
+    """Raises what `authorize.require_at` raises."""
+    if route.inside:
+        # The endpoint asks for the permission itself; nobody gets that far without being somebody.
+        await authorize.require_at(request, Permission.SIGNED_IN, None)
+        return
+    path = RepositoryName.parse(parameters[route.at]) if route.at is not None else None
+    await authorize.require_at(request, route.permission, path)
 
 
 async def _on_error(request: StarletteRequest, error: EntrepotError) -> StarletteResponse:
