@@ -76,7 +76,7 @@ async def open_app(
 
     keys = load_or_make(settings.data / "keys")
     async with AsyncExitStack() as resources:
-        passwords = Verifier()
+        passwords = Verifier(lambda algorithm: metrics.password_hashes.labels(algorithm).inc())
         resources.callback(passwords.close)
         database = open_database(settings.database, settings.data)
         resources.push_async_callback(database.close)

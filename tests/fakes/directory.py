@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from entrepot.identity.errors import AccountDisabled, CredentialsInvalid, ProviderUnavailable
+from entrepot.identity.errors import AccountDisabled, AccountLocked, CredentialsInvalid, ProviderUnavailable
 from entrepot.identity.external import ExternalUser
 
 
@@ -15,6 +15,7 @@ class FakeDirectory:
     silent: bool = False
     asked: list[str] = field(default_factory=list)
     disabled: set[str] = field(default_factory=set)
+    locked: set[str] = field(default_factory=set)
     _users: dict[str, tuple[str, ExternalUser]] = field(default_factory=dict)
 
     def put(self, user: ExternalUser, password: str) -> None:
@@ -30,10 +31,12 @@ class FakeDirectory:
         if name not in self._users:
             return None
         expected, user = self._users[name]
+        if name in self.locked:
+            raise AccountLocked(f"{name} is locked in {self.name}")
+        if password != expected:
+            raise CredentialsInvalid(f"{self.name} says that it is wrong")
         if name in self.disabled:
             raise AccountDisabled(f"{name} is disabled in {self.name}")
-        if password != expected:
-            raise CredentialsInvalid("the user name or the password is wrong")
         return user
 
     async def find(self, subject: str) -> ExternalUser | None:

@@ -8,6 +8,7 @@ the settings; the first that knows the name decides.
 import hashlib
 import hmac
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec
@@ -19,20 +20,22 @@ from entrepot.actions import accounts, acts, authorize
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import FAILED, REFUSED, Act
-from entrepot.errors import EntrepotError, Invalid, StorageFull, Unauthenticated, Unavailable
+from entrepot.errors import EntrepotError, Invalid, RateLimited, StorageFull, Unauthenticated, Unavailable
 from entrepot.identity import bearer, groups, lockout, passwords, tokens, users
 from entrepot.identity.bearer import Bearer
 from entrepot.identity.errors import (
     AccountDisabled,
+    AccountLocked,
     CredentialsInvalid,
     LoginDelayed,
     PasswordWrong,
     ProviderUnavailable,
     TokenExpired,
     TokenInvalid,
+    TooManyLogins,
 )
 from entrepot.identity.external import ExternalUser
-from entrepot.identity.lockout import Policy
+from entrepot.identity.lockout import Policy, Standing
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.tokens import Token
 from entrepot.identity.users import User
@@ -52,6 +55,7 @@ EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 DAY_MS = 24 * 3600 * 1000
 _LIMIT_BYTES = 200
+_BCRYPT_COST = "bcrypt cost"
 _REFRESHABLE = frozenset({"password", "token", "robot"})
 """Kinds of credentials that a refresh token may stand for."""
 _STORED = frozenset({"token", "robot", "refresh"})
@@ -85,9 +89,14 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
     if (known := _confirmed(app, key)) is not None:
         await _forgive(app, name, origin)
         return known
-    async with app.passwords.turn(name, origin.address):
-        # Of several at once, the first one's answer may be everybody's.
-        return _confirmed(app, key) or await _confirm(app, name, password, origin, key)
+    began = time.monotonic()
+    try:
+        async with app.passwords.turn(next(iter(lockout.keys(name, origin.address)))):
+            # Of several at once, the first one's answer may be everybody's.
+            return _confirmed(app, key) or await _confirm(app, name, password, origin, key)
+    except (Unauthenticated, RateLimited, ProviderUnavailable):
+        await app.passwords.even_out(began)
+        raise
 
 
 def _confirmed(app: App, key: bytes) -> Principal | None:
@@ -97,14 +106,14 @@ def _confirmed(app: App, key: bytes) -> Principal | None:
 
 async def _forgive(app: App, name: str, origin: Origin) -> None:
     """Forget wrong passwords of who is right, here too, where nothing is checked any more: now and then is enough."""
-    counted, now_ms = lockout.keys(name, origin.address, administrator=True), app.clock()
+    counted, now_ms = lockout.keys(name, origin.address), app.clock()
     here = next(iter(counted))
     looked_at_ms: int | None = app.cache.get(FORGIVEN_TOPIC, here)
     if looked_at_ms is not None and looked_at_ms > now_ms - FORGIVEN_EVERY_MS:
         return
     app.cache.put(app.cache.stamp(), FORGIVEN_TOPIC, here, now_ms, 300)
     if await app.database.look_up(lockout.has_failed, counted):
-        await _note(app, lockout.succeeded, counted, now_ms, reserved=False)
+        await _note(app, lockout.succeeded, counted, now_ms)
 
 
 async def _confirm(app: App, name: str, password: str, origin: Origin, key: bytes) -> Principal:
@@ -113,6 +122,8 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
         user, trusted_ms = await _check_password(app, name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
         await _failed(app, name, origin, error)
+        if isinstance(error, AccountLocked):
+            raise _wrong() from None
         raise
     principal = accounts.principal(user, Credential("password"))
     await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
@@ -300,39 +311,80 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         raise _wrong()
     if name.startswith(ROBOT_PREFIX):
         raise CredentialsInvalid("a robot signs in with its token")
-    local = await app.database.read(users.find, users.LOCAL, name)
-    counted = lockout.keys(name, origin.address, administrator=local is not None and local.administrator)
+    counted = lockout.keys(name, origin.address)
     policy = Policy(app.settings.login.failures_free, app.settings.login.delay_seconds_max)
-    reserved = await _reserve(app, counted, policy, name, password)
-    try:
+    local, standing = await app.database.read(_look, name, counted, policy, app.clock())
+    _require_no_wait(standing)
+    _, address, of_name = counted
+    async with app.passwords.place(of_name if standing.known else address, known=standing.known) as place:
+        standing, reserved = await _reserve(app, local, standing, counted, policy, name, password)
+        _require_no_wait(standing)
         # For a name that is not here it takes as long, so that time does not tell who is.
-        right = await app.passwords.verify(local.password_hash if local else None, password)
+        right = await place.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
+    try:
         if local is not None:
             user, trusted_ms = await _own_user(app, local, password, right=right), 10**12
         else:
             user, trusted_ms = await _directory_user(app, name, password), EXTERNAL_TRUSTED_MS
-    except ProviderUnavailable:
-        await _note(app, lockout.give_back, counted, reserved=reserved)
+    except (Unauthenticated, ProviderUnavailable, TooManyLogins) as error:
+        if not isinstance(error, Unauthenticated):
+            await _note(app, lockout.give_back, reserved)
+        if standing.excepted:
+            # As everybody else is answered, or it would tell who is excepted.
+            raise _delayed(standing) from None
         raise
-    await _note(app, lockout.succeeded, counted, app.clock(), reserved=reserved)
+    await _note(app, lockout.succeeded, counted, app.clock(), reserved)
     _require_usable(app, user)
     return user, trusted_ms
 
 
-async def _reserve(app: App, counted: dict[str, int], policy: Policy, name: str, password: str) -> bool:
-    """Count the try before it is checked; whether it was counted. Raises LoginDelayed."""
-    wait = await app.database.read(lockout.wait_seconds, counted, policy, app.clock())
-    reserved = False
-    if not wait:
-        text = f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")
-        attempt = hmac.digest(app.keys.upload, b"login attempt " + text, "sha256")[:16]
-        try:
-            wait, reserved = await app.database.write_soon(lockout.reserve, counted, policy, app.clock(), attempt)
-        except Unavailable as error:
-            log.warning("a login cannot be counted: %s", error.message)
-    if wait:
-        raise LoginDelayed(f"too many wrong passwords: try again in {wait} seconds", wait)
-    return reserved
+def _look(
+    connection: Connection, name: str, counted: dict[str, int], policy: Policy, now_ms: int
+) -> tuple[User | None, Standing]:
+    local = users.find(connection, users.LOCAL, name)
+    administrator = local is not None and local.administrator
+    return local, lockout.standing(connection, counted, policy, now_ms, administrator=administrator)
+
+
+async def _reserve(
+    app: App,
+    local: User | None,
+    standing: Standing,
+    counted: dict[str, int],
+    policy: Policy,
+    name: str,
+    password: str,
+) -> tuple[Standing, tuple[str, ...]]:
+    """Count the try before it is checked; what stands before it now, and what was counted."""
+    text = f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")
+    attempt = hmac.digest(app.keys.upload, b"login attempt " + text, "sha256")[:16]
+    administrator = local is not None and local.administrator
+    try:
+        return await app.database.write_soon(
+            lockout.reserve, counted, policy, app.clock(), attempt, administrator=administrator
+        )
+    except Unavailable as error:
+        log.warning("a login cannot be counted: %s", error.message)
+        return standing, ()
+
+
+def _require_no_wait(standing: Standing) -> None:
+    """Raises LoginDelayed."""
+    if standing.wait and not standing.excepted:
+        raise _delayed(standing)
+
+
+def _delayed(standing: Standing) -> LoginDelayed:
+    return LoginDelayed(f"too many wrong passwords: try again in {standing.wait} seconds", standing.wait)
+
+
+async def _bcrypt_cost(app: App) -> int:
+    known: int | None = app.cache.get(users.TOPIC, _BCRYPT_COST)
+    if known is None:
+        stamp = app.cache.stamp()
+        known = await app.database.read(users.bcrypt_cost)
+        app.cache.put(stamp, users.TOPIC, _BCRYPT_COST, known, 100)
+    return known
 
 
 async def _own_user(app: App, user: User, password: str, *, right: bool) -> User:
@@ -341,7 +393,7 @@ async def _own_user(app: App, user: User, password: str, *, right: bool) -> User
     # The account that it is linked to is looked at later.
     _require_usable(app, user)
     if user.password_hash is not None and passwords.outdated(user.password_hash):
-        renewed = await app.passwords.hash(password)
+        renewed = await app.passwords.hash(password, user.key)
         # Not if the password was changed meanwhile.
         await app.database.write_soon(users.set_password, user.name, renewed, instead_of=user.password_hash)
     return await app.database.read(users.account, user)
@@ -353,6 +405,9 @@ async def _directory_user(app: App, name: str, password: str) -> User:
     for directory in app.directories:
         try:
             known = await directory.authenticate(name, password)
+        except CredentialsInvalid:
+            # In the same words as for everybody.
+            raise _wrong() from None
         except ProviderUnavailable as error:
             unavailable = unavailable or error
             continue

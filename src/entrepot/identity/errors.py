@@ -11,6 +11,10 @@ class AccountDisabled(Unauthenticated):
     """The password may be right; the account is disabled, locked or expired."""
 
 
+class AccountLocked(AccountDisabled):
+    """A directory said so before it looked at the password: only for the log, or anybody could ask who exists."""
+
+
 class TokenInvalid(Unauthenticated):
     pass
 

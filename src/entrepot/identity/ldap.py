@@ -81,7 +81,7 @@ class LDAPDirectory:
     async def authenticate(self, name: str, password: str) -> ExternalUser | None:
         """The user with this name and password; None when the directory knows no such name.
 
-        Raises CredentialsInvalid, AccountDisabled, ProviderUnavailable, TooManyLogins.
+        Raises CredentialsInvalid, AccountDisabled, AccountLocked, ProviderUnavailable, TooManyLogins.
         """
         account = _account(name) if self._active_directory else name
         if not is_name(account):

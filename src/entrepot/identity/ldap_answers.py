@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-from entrepot.identity.errors import AccountDisabled, CredentialsInvalid
+from entrepot.identity.errors import AccountDisabled, AccountLocked, CredentialsInvalid
 
 DIAGNOSTICS_CHARACTERS_MAX = 200
 
@@ -106,7 +106,7 @@ class Refused(Exception):
 def admitted(answer: BindAnswer) -> bool:
     """Whether a user's bind succeeded; False: the directory knows no such user.
 
-    Raises CredentialsInvalid, AccountDisabled, and Refused for everything that is not about this user.
+    Raises CredentialsInvalid, AccountDisabled, AccountLocked, and Refused for everything that is not about this user.
     """
     if answer.code == Code.SUCCESS:
         if answer.policy_error in POLICY_REFUSALS:
@@ -117,9 +117,9 @@ def admitted(answer: BindAnswer) -> bool:
         if sub_code == AD_UNKNOWN:
             return False
         if sub_code in AD_REFUSALS:
-            raise AccountDisabled(AD_REFUSALS[sub_code])
+            raise _refusal(AD_REFUSALS[sub_code])
         if answer.policy_error in POLICY_REFUSALS:
-            raise AccountDisabled(POLICY_REFUSALS[answer.policy_error])
+            raise _refusal(POLICY_REFUSALS[answer.policy_error])
         raise CredentialsInvalid(WRONG)
     if answer.code == Code.INAPPROPRIATE_AUTHENTICATION:
         raise CredentialsInvalid(WRONG)  # The entry has no password.
@@ -127,9 +127,9 @@ def admitted(answer: BindAnswer) -> bool:
         return False
     # 389 Directory Server and FreeIPA say so of accounts that are inactivated, or locked after too many tries.
     if answer.code == Code.UNWILLING and "inactivated" in answer.diagnostics.lower():
-        raise AccountDisabled(DISABLED)
+        raise AccountLocked(DISABLED)
     if answer.code == Code.CONSTRAINT and "retry limit" in answer.diagnostics.lower():
-        raise AccountDisabled(LOCKED)
+        raise AccountLocked(LOCKED)
     raise Refused(answer.code, answer.diagnostics, "a user's bind")
 
 
@@ -142,6 +142,11 @@ def policy_error(control: bytes) -> int | None:
             return body[2]
         body = body[2 + length :]
     return None
+
+
+def _refusal(message: str) -> AccountDisabled:
+    """All but locks are said only to who gave the right password."""
+    return AccountLocked(message) if message == LOCKED else AccountDisabled(message)
 
 
 def _sub_code(diagnostics: str) -> str | None:

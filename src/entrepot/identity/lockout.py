@@ -2,11 +2,14 @@
 
 After some, each further try has to wait, twice as long every time. A try is counted before it is checked, so that many
 at once are as many as one after another, and given back when it was right. One that comes too early is refused
-unchecked and not counted; the same wrong password again, as clients send it, is one try. What others do never keeps
-somebody out who signed in from there lately, of whom only the own failures from there are looked at; nor, wherever they
-are, an administrator, for whom the last count is left out.
+unchecked and not counted; the same wrong password again, as clients send it, is one try.
+
+What others do never keeps somebody out who signed in from there lately; nor, wherever they are, an administrator, whom
+only guesses from their address make wait. Nobody can tell these from others, or who exists at all: while the rest would
+wait, their tries have a count of their own, and a wrong one is answered as if it had been refused unchecked.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
@@ -33,63 +36,82 @@ class Policy:
 _INSERT = dialect.insert_or_ignore(login_failures, "key", returning=(login_failures.c.key,))
 
 
-def keys(name: str, address: str, *, administrator: bool) -> dict[str, int]:
-    """What is counted for such a try, and how many more failures each has free than a user."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands before the next try."""
+
+    wait: int
+    """How many seconds it has to wait; 0 when it need not."""
+    known: bool
+    """Whether the user signed in from there lately."""
+    excepted: bool
+    """Whether only others are the reason to wait, and the right password is taken all the same."""
+
+
+def keys(name: str, address: str) -> dict[str, int]:
+    """What is counted for such a try: this user from there, the address, the user; each with how many more failures it
+    has free than the first."""
     name, here = _one_spelling(name), network_of(address)
-    counted = {f"from:{here} {name}": 1, f"address:{here}": ADDRESS_FACTOR}
-    if not administrator:
-        counted[f"user:{name}"] = ADDRESS_FACTOR
-    return counted
+    return {f"from:{here} {name}": 1, f"address:{here}": ADDRESS_FACTOR, f"user:{name}": ADDRESS_FACTOR}
 
 
-def wait_seconds(connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int) -> int:
-    """How long the next try has to wait; 0 when it need not."""
+def standing(
+    connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, *, administrator: bool
+) -> Standing:
+    here, address, _ = counted
     columns = (login_failures.c.key, login_failures.c["count"], login_failures.c.last_at_ms)
-    here = next(iter(counted))
-    wanted = [*counted, _right(here)]
+    wanted = [*counted, _right(here), _apart(here)]
     rows = {row.key: row for row in connection.execute(select(*columns).where(login_failures.c.key.in_(wanted)))}
-    right = rows.pop(_right(here), None)
-    if right is not None and right.last_at_ms > now_ms - RIGHT_KEPT_MS:
-        rows = {here: rows[here]} if here in rows else {}
-    waits = [0]
-    for key, failures, last_at_ms in rows.values():
-        over = failures - policy.failures_free * counted[key]
-        if over >= 0 and last_at_ms > now_ms - FORGOTTEN_AFTER_MS:
-            delay_ms = min(policy.delay_seconds_max, 2 ** min(over, 30)) * 1000
-            waits.append(-(-(last_at_ms + delay_ms - now_ms) // 1000))
-    return max(waits)
+
+    def wait(key: str) -> int:
+        if key not in rows:
+            return 0
+        _, failures, last_at_ms = rows[key]
+        over = failures - policy.failures_free * counted.get(key, 1)
+        if over < 0 or last_at_ms <= now_ms - FORGOTTEN_AFTER_MS:
+            return 0
+        delay_ms = min(policy.delay_seconds_max, 2 ** min(over, 30)) * 1000
+        left: int = -(-(last_at_ms + delay_ms - now_ms) // 1000)
+        return max(0, left)
+
+    longest = max(map(wait, counted))
+    known = _right(here) in rows and rows[_right(here)].last_at_ms > now_ms - RIGHT_KEPT_MS
+    spared = known or (administrator and not wait(address))
+    return Standing(longest, known, bool(longest) and spared and not wait(here) and not wait(_apart(here)))
 
 
 def has_failed(connection: Connection, counted: dict[str, int]) -> bool:
     """Whether there are failures of this user from here."""
-    here = (login_failures.c.key == next(iter(counted))) & (login_failures.c["count"] > 0)
-    return connection.execute(select(login_failures.c.key).where(here)).first() is not None
+    here = next(iter(counted))
+    own = login_failures.c.key.in_((here, _apart(here))) & (login_failures.c["count"] > 0)
+    return connection.execute(select(login_failures.c.key).where(own)).first() is not None
 
 
 def reserve(
-    connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, attempt: bytes
-) -> tuple[int, bool]:
-    """How long the try has to wait; if it need not, it is counted as a failure, unless it is the one before again.
+    connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, attempt: bytes, *, administrator: bool
+) -> tuple[Standing, tuple[str, ...]]:
+    """Count the try as a failure if it may be checked, unless it is the one before again.
 
-    Returns the seconds, and whether it was counted. `attempt` stands for name and password (a keyed hash).
+    Returns what stands before it, and what was counted. `attempt` stands for name and password (a keyed hash).
     """
     for key in sorted(counted):
         # Always in this order: of tries at the same time each waits for the one before, whatever the database.
         dialect.execute(connection, _INSERT, {"key": key, "count": 0, "last_at_ms": 0}).first()
         connection.execute(select(login_failures.c.key).where(login_failures.c.key == key).with_for_update())
-    wait = wait_seconds(connection, counted, policy, now_ms)
-    if wait:
-        return wait, False
-    here = login_failures.c.key == next(iter(counted))
+    found = standing(connection, counted, policy, now_ms, administrator=administrator)
+    if found.wait and not found.excepted:
+        return found, ()
+    counting = (_apart(next(iter(counted))),) if found.excepted else tuple(counted)
+    here = login_failures.c.key == counting[0]
     again = (login_failures.c.attempt == attempt) & (login_failures.c.last_at_ms > now_ms - SAME_TRY_MS)
     if connection.execute(select(login_failures.c.key).where(here, again)).first() is not None:
-        return 0, False
-    failed(connection, counted, now_ms)
+        return found, ()
+    failed(connection, counting, now_ms)
     connection.execute(update(login_failures).where(here).values(attempt=attempt))
-    return 0, True
+    return found, counting
 
 
-def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None:
+def failed(connection: Connection, counted: Collection[str], now_ms: int) -> None:
     for key in counted:
         if dialect.execute(connection, _INSERT, {"key": key, "count": 1, "last_at_ms": now_ms}).first() is None:
             row = login_failures.c.key == key
@@ -100,18 +122,18 @@ def failed(connection: Connection, counted: dict[str, int], now_ms: int) -> None
             )
 
 
-def give_back(connection: Connection, counted: dict[str, int], *, reserved: bool) -> None:
+def give_back(connection: Connection, reserved: Collection[str]) -> None:
     """A try that was neither right nor wrong: nobody could say."""
     if reserved:
-        some = login_failures.c.key.in_(list(counted)) & (login_failures.c["count"] > 0)
+        some = login_failures.c.key.in_(reserved) & (login_failures.c["count"] > 0)
         connection.execute(update(login_failures).where(some).values(count=login_failures.c["count"] - 1, attempt=None))
 
 
-def succeeded(connection: Connection, counted: dict[str, int], now_ms: int, *, reserved: bool) -> None:
-    """Forget this user's failures from here, and that they were right here; give back what was reserved elsewhere."""
+def succeeded(connection: Connection, counted: dict[str, int], now_ms: int, reserved: Collection[str] = ()) -> None:
+    """Forget this user's failures from here, know that they were right here; give back what was reserved elsewhere."""
     here = next(iter(counted))
-    give_back(connection, counted, reserved=reserved)
-    connection.execute(delete(login_failures).where(login_failures.c.key == here))
+    give_back(connection, reserved)
+    connection.execute(delete(login_failures).where(login_failures.c.key.in_((here, _apart(here)))))
     right = {"key": _right(here), "count": 0, "last_at_ms": now_ms}
     if dialect.execute(connection, _INSERT, right).first() is None:
         connection.execute(update(login_failures).where(login_failures.c.key == _right(here)).values(last_at_ms=now_ms))
@@ -120,7 +142,8 @@ def succeeded(connection: Connection, counted: dict[str, int], now_ms: int, *, r
 def forget(connection: Connection, name: str) -> None:
     """Forget this user's failures from everywhere, and those of all addresses: any may be where the user comes from."""
     key, name = login_failures.c.key, _one_spelling(name)
-    of_user = key.startswith("from:") & key.endswith(f" {name}", autoescape=True)
+    own = or_(key.startswith("from:"), key.startswith("apart:"))
+    of_user = own & key.endswith(f" {name}", autoescape=True)
     connection.execute(delete(login_failures).where(or_(key == f"user:{name}", of_user, key.startswith("address:"))))
 
 
@@ -134,6 +157,11 @@ def expire(connection: Connection, now_ms: int) -> int:
 def _right(here: str) -> str:
     """The key of having been right, beside that of having failed from there."""
     return "right:" + here.removeprefix("from:")
+
+
+def _apart(here: str) -> str:
+    """The key of failures that are counted apart, while others' failures make the rest wait."""
+    return "apart:" + here.removeprefix("from:")
 
 
 def _one_spelling(name: str) -> str:

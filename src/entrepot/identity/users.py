@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, update
 
 from entrepot.database import dialect
 from entrepot.database.changes import announce
@@ -279,6 +279,12 @@ def set_password(connection: Connection, name: str, password_hash: str, *, inste
     changed = connection.execute(statement.values(password_hash=password_hash))
     announce(connection, TOPIC)
     return changed.rowcount > 0
+
+
+def bcrypt_cost(connection: Connection) -> int:
+    """The highest cost of the hashes that an htpasswd file left; 0 when there are none."""
+    costs = select(func.max(func.substr(users.c.password_hash, 5, 2))).where(users.c.password_hash.startswith("$2"))
+    return int(connection.execute(costs).scalar() or 0)
 
 
 def remove(connection: Connection, user: User) -> None:

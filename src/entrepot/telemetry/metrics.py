@@ -90,6 +90,12 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
+        self.password_hashes = Counter(
+            "entrepot_password_hashes",
+            "Hashes computed to check or to keep passwords, the user's own and those that stand in for one.",
+            ("algorithm",),
+            registry=self._registry,
+        )
         self.damaged_blobs = Counter(
             "entrepot_blob_damaged", "Requests that met missing or damaged bytes.", registry=self._registry
         )

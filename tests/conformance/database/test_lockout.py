@@ -4,7 +4,7 @@ import pytest
 
 from entrepot.database.database import Database
 from entrepot.identity import lockout
-from entrepot.identity.lockout import Policy
+from entrepot.identity.lockout import Policy, Standing
 from tests.conformance.database.content import NOW_MS
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +13,29 @@ POLICY = Policy(failures_free=3, delay_seconds_max=900)
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 
 
-async def fail(database: Database, name: str, address: str = HERE, times: int = 1, *, admin: bool = False) -> None:
+async def fail(database: Database, name: str, address: str = HERE, times: int = 1) -> None:
     for _ in range(times):
-        await database.write(lockout.failed, lockout.keys(name, address, administrator=admin), NOW_MS)
+        await database.write(lockout.failed, lockout.keys(name, address), NOW_MS)
+
+
+async def look(
+    database: Database, name: str, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS
+) -> Standing:
+    counted = lockout.keys(name, address)
+    return await database.read(lockout.standing, counted, POLICY, now_ms, administrator=admin)
 
 
 async def wait(database: Database, name: str, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS) -> int:
-    counted = lockout.keys(name, address, administrator=admin)
-    return await database.read(lockout.wait_seconds, counted, POLICY, now_ms)
+    """How long a right password has to wait."""
+    standing = await look(database, name, address, admin=admin, now_ms=now_ms)
+    return 0 if standing.excepted else standing.wait
+
+
+async def attempt(
+    database: Database, name: str, password: bytes, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS
+) -> tuple[Standing, tuple[str, ...]]:
+    counted = lockout.keys(name, address)
+    return await database.write(lockout.reserve, counted, POLICY, now_ms, password, administrator=admin)
 
 
 async def test_wait_begins_with_the_last_free_failure_and_doubles(database: Database) -> None:
@@ -48,16 +63,16 @@ async def test_right_password_forgets_the_failures_from_there(database: Database
     for address in (HERE, THERE):
         await fail(database, "alice", address, times=4)
 
-    counted = lockout.keys("alice", HERE, administrator=False)
-    await database.write(lockout.succeeded, counted, NOW_MS, reserved=False)
+    counted = lockout.keys("alice", HERE)
+    await database.write(lockout.succeeded, counted, NOW_MS)
 
     assert await wait(database, "alice", HERE) == 0
     assert await wait(database, "alice", THERE) > 0
 
 
 async def test_who_was_right_before_is_not_kept_waiting_by_others_there(database: Database) -> None:
-    counted = lockout.keys("alice", HERE, administrator=False)
-    await database.write(lockout.succeeded, counted, NOW_MS, reserved=False)
+    counted = lockout.keys("alice", HERE)
+    await database.write(lockout.succeeded, counted, NOW_MS)
     for number in range(60):
         await fail(database, f"guessed-{number}", HERE)
 
@@ -71,30 +86,52 @@ async def test_who_was_right_before_is_not_kept_waiting_by_others_there(database
 
 
 async def test_tries_at_once_are_counted_before_they_are_checked(database: Database) -> None:
-    counted = lockout.keys("alice", HERE, administrator=False)
+    results = await asyncio.gather(*(attempt(database, "alice", b"%d" % number) for number in range(20)))
 
-    async def attempt(number: int) -> tuple[int, bool]:
-        return await database.write(lockout.reserve, counted, POLICY, NOW_MS, b"%d" % number)
-
-    results = await asyncio.gather(*(attempt(number) for number in range(20)))
-    assert sum(reserved for _, reserved in results) == POLICY.failures_free
-    assert sum(wait > 0 for wait, _ in results) == 20 - POLICY.failures_free
+    assert sum(bool(reserved) for _, reserved in results) == POLICY.failures_free
+    assert sum(standing.wait > 0 for standing, _ in results) == 20 - POLICY.failures_free
 
 
 async def test_same_wrong_password_again_is_one_try(database: Database) -> None:
-    counted = lockout.keys("alice", HERE, administrator=False)
-    results = [await database.write(lockout.reserve, counted, POLICY, NOW_MS + n, b"same") for n in range(10)]
-    assert results == [(0, True)] + [(0, False)] * 9
+    results = [await attempt(database, "alice", b"same", now_ms=NOW_MS + n) for n in range(10)]
+    assert [(standing.wait, bool(reserved)) for standing, reserved in results] == [(0, True)] + [(0, False)] * 9
     later = NOW_MS + lockout.SAME_TRY_MS + 1
-    assert await database.write(lockout.reserve, counted, POLICY, later, b"same") == (0, True)
+    assert (await attempt(database, "alice", b"same", now_ms=later))[1]
+
+
+async def test_tries_while_only_others_are_the_reason_to_wait_are_counted_apart_and_end(database: Database) -> None:
+    """Of who is excepted, at the own address or as an administrator: what strangers see stays as it was."""
+    await database.write(lockout.succeeded, lockout.keys("alice", HERE), NOW_MS)
+    await fail(database, "alice", THERE, times=40)
+    await fail(database, "root", THERE, times=40)
+    before = (
+        await look(database, "alice"),
+        await look(database, "root", admin=True),
+        await look(database, "carol", HERE),
+    )
+    assert [standing.excepted for standing in before] == [True, True, False]
+
+    for name, admin in (("alice", False), ("root", True)):
+        counted = [(await attempt(database, name, b"%d" % number, admin=admin))[1] for number in range(10)]
+        assert sum(map(bool, counted)) == POLICY.failures_free
+        assert (await wait(database, name, admin=admin)) == (await look(database, name)).wait > 0
+    after = await look(database, "alice"), await look(database, "root", admin=True), await look(database, "carol", HERE)
+    assert [standing.wait for standing in after] == [standing.wait for standing in before]
+
+
+async def test_administrator_waits_as_anybody_for_guesses_from_the_own_address(database: Database) -> None:
+    for number in range(40):
+        await fail(database, f"guessed-{number}")
+    standings = [await look(database, "root", admin=admin) for admin in (True, False)]
+    assert standings[0] == standings[1]
+    assert standings[0].wait > 0
 
 
 async def test_try_that_was_right_is_given_back(database: Database) -> None:
-    counted = lockout.keys("bob", HERE, administrator=False)
     for number in range(100):
-        _, reserved = await database.write(lockout.reserve, counted, POLICY, NOW_MS, b"%d" % number)
+        _, reserved = await attempt(database, "bob", b"%d" % number)
         assert reserved
-        await database.write(lockout.succeeded, counted, NOW_MS, reserved=True)
+        await database.write(lockout.succeeded, lockout.keys("bob", HERE), NOW_MS, reserved)
     # Whoever has an account does not pay for guesses with it: right ones take nothing off.
     await fail(database, "alice", HERE, times=30)
     assert await wait(database, "carol", HERE) > 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 from sqlalchemy import Connection, select
 
@@ -26,6 +27,7 @@ from entrepot.identity.errors import (
     LoginDelayed,
     ProviderUnavailable,
     TokenInvalid,
+    TooManyLogins,
 )
 from entrepot.identity.external import ExternalUser
 from entrepot.identity.tables import login_failures
@@ -114,7 +116,9 @@ async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
     async with AsyncExitStack() as opened:
         app = await opened.enter_async_context(open_app(settings, Metrics(), lambda: now_ms[0]))
         first, second = FakeDirectory("first"), FakeDirectory("second")
-        yield Registry(replace(app, directories=(first, second)), first, second, now_ms)
+        at_once = passwords.Verifier(failure_seconds=0)
+        opened.callback(at_once.close)
+        yield Registry(replace(app, directories=(first, second), passwords=at_once), first, second, now_ms)
 
 
 # Whom is asked.
@@ -496,6 +500,132 @@ async def test_unknown_name_makes_the_same_work_and_leaves_the_same_traces(regis
         texts.append(delayed.value.message)
 
     assert len(set(texts)) == 1
+
+
+# What a wrong password tells.
+
+
+BCRYPT_HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+KINDS = ("nobody", "local", "imported", "disabled", "without-password", "root", "dan", "dora", "lola", "here", "robot")
+
+
+async def everybody(registry: Registry) -> None:
+    """One of each of KINDS but the first; `here` was right before, elsewhere and long ago."""
+    for name in ("local", "imported", "disabled", "without-password", "root", "here"):
+        await registry.local(name, administrator=name == "root")
+    await registry.sign_in("here", PASSWORD, ELSEWHERE)
+    await registry.change(await registry.user("local", "disabled"), disabled=True)
+    await registry.change(await registry.user("local", "without-password"), password_hash=None)
+    await registry.change(await registry.user("local", "imported"), password_hash=BCRYPT_HASH)
+    for name in ("dan", "dora", "lola"):
+        registry.second.put(ExternalUser(f"uuid-{name}", name), PASSWORD)
+    registry.second.disabled.add("dora")
+    registry.second.locked.add("lola")
+    registry.wait(1000)
+
+    def add_robot(connection: Connection) -> None:
+        users.add(connection, users.ROBOT, "robot", now_ms=NOW_MS)
+
+    await registry.app.database.write(add_robot)
+
+
+async def seen(registry: Registry, name: str, origin: Origin) -> tuple[object, ...]:
+    """All that a stranger sees of a wrong password, and the hashes that were computed for it."""
+    computed: list[str] = []
+    verifier = passwords.Verifier(computed.append, failure_seconds=0)
+    try:
+        await sign_in.with_password(replace(registry.app, passwords=verifier), name, secrets.token_hex(8), origin)
+    except (CredentialsInvalid, AccountDisabled, LoginDelayed, ProviderUnavailable) as error:
+        return type(error), error.message, error.detail, sorted(computed)
+    finally:
+        verifier.close()
+    raise AssertionError("a guess was right")
+
+
+async def test_guesses_at_whatever_name_are_the_same_work_with_the_same_answers(registry: Registry) -> None:
+    """From one place, until it waits long, and on after each wait."""
+    await everybody(registry)
+    answers: dict[str, list[tuple[object, ...]]] = {}
+    start_ms = registry.now_ms[0]
+    for number, name in enumerate(KINDS):
+        registry.now_ms[0] = start_ms
+        origin = replace(HERE, address=f"203.0.113.{number}")
+        answers[name] = []
+        for step in range(8):
+            answers[name].append(await seen(registry, name, origin))
+            registry.wait(step)
+
+    assert {row[0] for row in answers["nobody"]} == {CredentialsInvalid, LoginDelayed}
+    assert answers["nobody"][0][3] == ["argon2id", "bcrypt"]
+    for name in KINDS:
+        assert answers[name] == answers["nobody"], name
+    reasons = {record["reason"] for record in await registry.records("login:password") if record["outcome"] == "failed"}
+    assert "lola is locked in second" in reasons
+
+
+async def test_guesses_from_everywhere_tell_nobody_who_is_an_administrator(registry: Registry) -> None:
+    await everybody(registry)
+    answers: dict[str, list[tuple[object, ...]]] = {}
+    start_ms = registry.now_ms[0]
+    for name in KINDS:
+        registry.now_ms[0] = start_ms
+        for number in range(FREE * lockout.ADDRESS_FACTOR):
+            counted = lockout.keys(name, f"198.18.0.{number}")
+            await registry.app.database.write(lockout.failed, counted, registry.now_ms[0])
+        # From a place of its own, as often as an administrator's tries are checked there, and more.
+        origin = replace(HERE, address=f"203.0.113.{len(answers)}")
+        answers[name] = []
+        for step in range(12):
+            answers[name].append((await seen(registry, name, origin))[:3])
+            registry.wait(step / 4)
+
+    assert answers["nobody"][0][0] is LoginDelayed
+    for name in KINDS:
+        assert answers[name] == answers["nobody"], name
+    # Who is one gets in all the same.
+    registry.now_ms[0] = start_ms + 1
+    assert (await registry.sign_in("root", PASSWORD, ELSEWHERE)).name == "root"
+
+
+async def test_guesses_where_many_were_wrong_do_not_tell_who_was_right_there(registry: Registry) -> None:
+    await everybody(registry)
+    for number in range(FREE * lockout.ADDRESS_FACTOR + 8):
+        counted = lockout.keys(f"guessed-{number}", ELSEWHERE.address)
+        await registry.app.database.write(lockout.failed, counted, registry.now_ms[0])
+    answers = {name: [(await seen(registry, name, ELSEWHERE))[:3] for _ in range(8)] for name in KINDS}
+
+    assert answers["nobody"][0][0] is LoginDelayed
+    for name in KINDS:
+        assert answers[name] == answers["nobody"], name
+    registry.wait(61)
+    assert (await registry.sign_in("here", PASSWORD, ELSEWHERE)).name == "here"
+
+
+async def test_robots_tell_nobody_which_there_are(registry: Registry) -> None:
+    await everybody(registry)
+    answers = [[await seen(registry, name, HERE) for _ in range(5)] for name in ("robot+robot", "robot+none")]
+    assert answers[0] == answers[1]
+    assert answers[0][0][0] is CredentialsInvalid
+
+
+async def test_login_that_found_no_place_is_no_wrong_password(registry: Registry) -> None:
+    await registry.local("alice")
+    async with AsyncExitStack() as taken:
+        for _ in range(passwords.PLACES_OF_ONE):
+            place = registry.app.passwords.place(f"address:{HERE.address}", known=False)
+            await taken.enter_async_context(place)
+        for number in range(FREE + 2):
+            with pytest.raises(TooManyLogins):
+                await registry.sign_in("alice", f"wrong {number}")
+    assert (await registry.sign_in("alice", PASSWORD)).name == "alice"
+    # Who was right there before has a place of their own.
+    await registry.app.database.write(users.set_password, "alice", passwords.hash_password(PASSWORD))
+    async with AsyncExitStack() as taken:
+        for _ in range(passwords.PLACES_OF_ONE):
+            place = registry.app.passwords.place(f"address:{HERE.address}", known=False)
+            await taken.enter_async_context(place)
+        registry.app.cache.refresh()
+        assert (await registry.sign_in("alice", PASSWORD)).name == "alice"
 
 
 # Records.

@@ -47,7 +47,7 @@ async def change_password(app: App, principal: Principal, origin: Origin, curren
     passwords.check_rules(user.name, new, app.settings.login.password_characters_min)
     if new == current:
         raise PasswordTooWeak("the new password is the current one")
-    password_hash = await app.passwords.hash(new)
+    password_hash = await app.passwords.hash(new, user.key)
 
     def run(connection: Connection) -> None:
         now = users.get(connection, user.id)

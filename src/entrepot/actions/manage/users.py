@@ -87,7 +87,7 @@ async def put_local(
     values = dict(wanted)
     if password is not None:
         passwords.check_rules(name, password, app.settings.login.password_characters_min)
-        values["password_hash"] = await app.passwords.hash(password)
+        values["password_hash"] = await app.passwords.hash(password, principal.key)
     asked = await standing.context(app, principal, origin)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
