@@ -408,28 +408,29 @@ def _variable(dotted: str) -> str:
 
 
 def _from_variables(environment: Mapping[str, str], problems: list[str]) -> list[tuple[str, object]]:
-    known = {variable: dotted for dotted, variable, _, _ in documented()}
+    known = {variable: (dotted, default) for dotted, variable, default, _ in documented()}
     found: list[tuple[str, object]] = []
     for variable, value in environment.items():
         if not variable.startswith(VARIABLE_PREFIX) or variable in OTHER_VARIABLES:
             continue
         if variable in known:
-            found.append((known[variable], _from_text(known[variable], value)))
+            dotted, default = known[variable]
+            found.append((dotted, _from_text(value, default)))
         elif not variable.startswith(TEST_VARIABLE_PREFIX):
             problems.append(f"{variable}: there is no such setting")
     return found
 
 
-def _from_text(dotted: str, text: str) -> object:
-    """Lists are written as `value,value` in a variable, tables as `key=value,key=value`, providers as JSON."""
-    if dotted == "providers":
+def _from_text(text: str, default: object) -> object:
+    """Lists and tables are written in JSON, or as `value,value` and `key=value,key=value`."""
+    if isinstance(default, tuple | dict) and text.lstrip().startswith(("[", "{")):
         try:
             return json.loads(text)
         except ValueError:
             return text  # Which validation refuses.
-    if dotted == "storage.options":
+    if isinstance(default, dict):
         return _options(text)
-    if dotted == "server.trusted_proxies":
+    if isinstance(default, tuple):
         return [item.strip() for item in text.split(",") if item.strip()]
     return text
 

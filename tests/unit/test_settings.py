@@ -52,6 +52,10 @@ def test_settings_from_overrides_win_over_variables() -> None:
         ("ENTREPOT_LOG_LEVEL", "debug", "log.level", "debug"),
         ("ENTREPOT_STORAGE_OPTIONS", "a=b, c=d=e,", "storage.options", {"a": "b", "c": "d=e"}),
         ("ENTREPOT_STORAGE_OPTIONS", "", "storage.options", {}),
+        ("ENTREPOT_STORAGE_OPTIONS", '{"a": "b,c"}', "storage.options", {"a": "b,c"}),
+        ("ENTREPOT_SERVER_TRUSTED_PROXIES", "10.0.0.0/8, ::1,", "server.trusted_proxies", ("10.0.0.0/8", "::1")),
+        ("ENTREPOT_SERVER_TRUSTED_PROXIES", ' ["10.0.0.0/8"]', "server.trusted_proxies", ("10.0.0.0/8",)),
+        ("ENTREPOT_SERVER_TRUSTED_PROXIES", "", "server.trusted_proxies", ()),
         ("ENTREPOT_SERVER_TLS_CERT", "/c.pem", "server.tls_cert", Path("/c.pem")),
     ],
 )
@@ -62,6 +66,12 @@ def test_variable_of_any_type_is_read(variable: str, text: str, dotted: str, exp
 
     section, _, key = dotted.partition(".")
     assert getattr(getattr(settings, section), key) == expected
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8;::1", '["10.0.0.0/8"', '{"a": 1}', "[1.5]", "anybody"])
+def test_list_in_a_variable_that_is_none_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(SettingsInvalid, match="trusted_proxies"):
+        load(None, {"ENTREPOT_SERVER_TRUSTED_PROXIES": text})
 
 
 def test_variables_of_others_are_not_looked_at() -> None:
