@@ -61,11 +61,15 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, metrics: Metrics, clock: Clock = system_clock, is_stopping: Callable[[], bool] = lambda: False
+    settings: Settings,
+    metrics: Metrics,
+    clock: Clock = system_clock,
+    is_stopping: Callable[[], bool] = lambda: False,
+    is_maintained: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[App]:
     """Open the resources that the settings name, in the event loop that will use them; close them at the end.
 
-    `is_stopping` tells that the server was told to end, and still serves.
+    `is_stopping` tells that the server was told to end, and still serves, `is_maintained` that there is maintenance.
     """
 
     def on_damage(blob: StoredBlob) -> None:
@@ -89,7 +93,7 @@ async def open_app(
             resources.push_async_callback(directory.close)
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
-        readiness = Readiness(database, store, is_stopping)
+        readiness = Readiness(database, store, is_stopping, is_maintained)
         resources.callback(readiness.close)
         cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
         forwarder = Forwarder(

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from multiprocessing.sharedctypes import RawValue, Synchronized
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from entrepot.app import open_app
 from entrepot.connections import Limits, Watch, room_for_connections
 from entrepot.errors import Invalid
 from entrepot.http.application import Application
+from entrepot.processes import MAINTENANCE, WORKER, Processes, ending
 from entrepot.settings import Settings
 from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry import metrics as telemetry_metrics
@@ -45,6 +46,8 @@ HTTP2_HEADERS_BYTES_MAX = 64 * 1024
 """A request's headers over HTTP/2, unpacked. The server's own limit is 16 MiB, which a few kilobytes unpack to."""
 TLS_MIN = SSLProtocols.tls12
 SUPERVISE_SECONDS = 2.0
+WORKS_AFTER_SECONDS = 10.0
+"""How long a maintenance process has to last to count as one that works."""
 ADDRESS_WAIT_SECONDS = 5.0
 """How long an address may be taken at the start: the processes of a killed server end a moment after it."""
 ADDRESS_POLL_SECONDS = 0.1
@@ -62,15 +65,15 @@ def serve(settings: Settings, maintenance_command: Sequence[str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises Invalid for an address that cannot be one."""
     host, port = listen_address(settings.server.listen)
     metrics_directory = telemetry_metrics.share_between_processes()
-    stopping, connections_max = RawValue(ctypes.c_bool, False), room_for_connections()
-    server = _granian(settings, host, port, connections_max, stopping)
-    supervisor = _Supervisor(settings, server, maintenance_command)
+    processes, connections_max = Processes(), room_for_connections()
+    server = _granian(settings, host, port, connections_max, processes)
+    supervisor = _Supervisor(settings, server, processes, maintenance_command)
     server.on_startup(supervisor.start)
     _lead_workers()
     turn = multiprocessing.Value("L", os.getpid())
     try:
         server.serve(
-            target_loader=lambda: _make_application(settings, turn, stopping, connections_max), wrap_loader=False
+            target_loader=lambda: _make_application(settings, turn, processes, connections_max), wrap_loader=False
         )
     finally:
         supervisor.stop()
@@ -167,16 +170,17 @@ class _Server(MPServer):
     """Granian's main process, but for how it stops: balancers hear of it first, and nothing that a worker has in hand
     is cut off because its certificate is an old one."""
 
-    def __init__(self, *, delay_seconds: int, stopping: ctypes.c_bool, **settings: Any) -> None:
+    def __init__(self, *, delay_seconds: int, processes: Processes, **settings: Any) -> None:
         super().__init__(**settings)
         self._delay_seconds = delay_seconds
-        self._stopping = stopping
+        self._processes = processes
         self._leaving: list[tuple[float, Any]] = []
         """Workers that were replaced, and since when."""
 
     def signal_handler_interrupt(self, *args: object, **kwargs: object) -> None:
         """Tell that this server is about to end, and go on accepting for a while. A second signal ends that."""
-        again, self._stopping.value = self._stopping.value, True
+        again = self._processes.is_stopping()
+        self._processes.stop()
         if again or not self._delay_seconds:
             super().signal_handler_interrupt()  # type: ignore[no-untyped-call]
         else:
@@ -201,6 +205,15 @@ class _Server(MPServer):
             new: Any = self._spawn_worker(idx=position, target=spawn_target, callback_loader=target_loader)
             new.start()
             self.wrks[position] = new
+            if not old.is_alive():
+                # It was not told to.
+                self._processes.restarted(WORKER)
+                log.error(
+                    "worker %d ended %s, and what it had in hand is lost: worker %d takes its place",
+                    old.inner.pid,
+                    ending(old.inner.exitcode),
+                    new.inner.pid,
+                )
             time.sleep(delay)
             old.terminate()
             self._leaving.append((time.monotonic(), old))
@@ -216,10 +229,10 @@ def _tell_to_stop(worker: Any) -> None:
         os.kill(worker.inner.pid, STOP_WORKER)
 
 
-def _granian(settings: Settings, host: str, port: int, connections_max: int, stopping: ctypes.c_bool) -> _Server:
+def _granian(settings: Settings, host: str, port: int, connections_max: int, processes: Processes) -> _Server:
     return _Server(
         delay_seconds=settings.server.shutdown_delay_seconds,
-        stopping=stopping,
+        processes=processes,
         target="entrepot",
         address=host,
         port=port,
@@ -244,7 +257,7 @@ def _granian(settings: Settings, host: str, port: int, connections_max: int, sto
 
 
 def _make_application(
-    settings: Settings, turn: "Synchronized[int]", stopping: ctypes.c_bool, connections_max: int
+    settings: Settings, turn: "Synchronized[int]", processes: Processes, connections_max: int
 ) -> Watch:
     """Runs in each worker process."""
     telemetry_logging.configure(settings.log.level)
@@ -257,8 +270,8 @@ def _make_application(
         gc.freeze()
         pin()
 
-    metrics = Metrics()
-    opening = open_app(settings, metrics, is_stopping=lambda: stopping.value)
+    metrics = Metrics(processes.restarts)
+    opening = open_app(settings, metrics, is_stopping=processes.is_stopping, is_maintained=processes.is_maintained)
     return Watch(
         Application(opening, AccessLog(enabled=settings.log.access), settle),
         listen_address(settings.server.listen)[1],
@@ -302,11 +315,15 @@ def _stay() -> None:
 class _Supervisor:
     """Keeps a maintenance process running, and has the workers replaced when the certificate's files change."""
 
-    def __init__(self, settings: Settings, server: _Server, maintenance_command: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, server: _Server, processes: Processes, maintenance_command: Sequence[str]
+    ) -> None:
         self._files = [file for file in (settings.server.tls_cert, settings.server.tls_key) if file is not None]
         self._server = server
+        self._processes = processes
         self._command = [*maintenance_command, "--follow", str(os.getpid())]
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -323,9 +340,7 @@ class _Supervisor:
         # Not at once: it would take the workers' processor time while they start.
         self._stopping.wait(SUPERVISE_SECONDS)
         while not self._stopping.is_set():
-            if self._process is None or self._process.poll() is not None:
-                # In a group of its own: a terminal's interrupt is for the main process, which ends this one in order.
-                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
+            self._keep_maintenance()
             self._stopping.wait(SUPERVISE_SECONDS)
             if self._server.interrupt_signal:
                 continue
@@ -336,6 +351,25 @@ class _Supervisor:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+
+    def _keep_maintenance(self) -> None:
+        before = self._process
+        if before is not None and before.poll() is None:
+            if time.monotonic() - self._started_at > WORKS_AFTER_SECONDS:
+                self._processes.maintenance_works()
+            return
+        # In a group of its own: a terminal's interrupt is for the main process, which ends this one in order.
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
+        self._started_at = time.monotonic()
+        if before is not None:
+            self._processes.restarted(MAINTENANCE)
+            self._processes.maintenance_is_gone()
+            log.error(
+                "the maintenance process %d ended %s: %d takes its place",
+                before.pid,
+                ending(before.returncode),
+                self._process.pid,
+            )
 
     def _renew_certificate(self) -> None:
         certificate, key = self._files

@@ -9,14 +9,23 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
+
+from entrepot.app import open_app
+from entrepot.database.open import database_url
+from entrepot.migrations import schema
+from entrepot.processes import Processes
+from entrepot.settings import load
 from entrepot.storage import layout
+from entrepot.telemetry.metrics import Metrics
 from tests.clients.images import digest_of
 from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, maintain_later, make_older, plant_garbage
 from tests.durability.conftest import MakeEntrepot
 from tests.durability.consistency import assert_consistent, blob_locations, files, upload_ids
 from tests.durability.exchange import Connection, request
-from tests.durability.processes import wait_for_family, wait_until_gone, workers
+from tests.durability.processes import is_worker, wait_for_family, wait_until_gone, workers
 from tests.durability.pushes import (
     PUSHES,
     Acknowledged,
@@ -207,6 +216,56 @@ def test_worker_killed_is_replaced(make_entrepot: MakeEntrepot) -> None:
             assert time.monotonic() < deadline
             time.sleep(POLL_SECONDS)
     registry.stop()
+
+
+@pytest.mark.parametrize("kind", ["worker", "maintenance"])
+def test_killed_process_is_told_of(make_entrepot: MakeEntrepot, kind: str) -> None:
+    """By a line of the log and a count, and another one takes its place."""
+    registry = make_entrepot()
+    registry.start()
+    wait_for_family(registry)
+    killed = next(pid for pid in descendants(registry.server.pid) if is_worker(pid) is (kind == "worker"))
+    assert _restarts(registry, kind) == 0
+    os.kill(killed, signal.SIGKILL)
+
+    wait_until_gone([killed])
+    deadline = time.monotonic() + END_SECONDS_MAX
+    while _restarts(registry, kind) != 1:
+        assert time.monotonic() < deadline, registry.log_path.read_text()
+        time.sleep(POLL_SECONDS)
+    lines = [line for line in registry.log_path.read_text().splitlines() if f"{killed} ended by SIGKILL" in line]
+    assert len(lines) == 1
+    assert "takes its place" in lines[0]
+    wait_for_family(registry)
+
+
+def test_missing_maintenance_is_told_of_and_requests_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = Processes()
+    settings = load(None, {}, {"data": tmp_path})
+    schema.upgrade(database_url(settings.database, settings.data))
+
+    async def told() -> tuple[str, bool, bool]:
+        async with open_app(settings, Metrics(), is_maintained=processes.is_maintained) as app:
+            report = await app.readiness.report()
+            return report.status, report.serves, report.checks["maintenance"]
+
+    assert asyncio.run(told()) == ("ready", True, True)
+    processes.maintenance_is_gone()
+    # Not at once: one that was killed is started again within seconds.
+    assert asyncio.run(told()) == ("ready", True, True)
+    monkeypatch.setattr("entrepot.processes.GONE_SECONDS_MAX", 0.0)
+    assert asyncio.run(told()) == ("degraded", True, False)
+    processes.maintenance_works()
+    assert asyncio.run(told()) == ("ready", True, True)
+
+
+def _restarts(registry: Entrepot, process: str) -> int:
+    """How often a process of this kind was started again, as the server's metrics say."""
+    text = request(registry, "GET", "/metrics").body.decode()
+    name = f'entrepot_process_restarts_total{{process="{process}"}}'
+    return int(float(next(line for line in text.splitlines() if line.startswith(name)).rpartition(" ")[2]))
 
 
 def _kill_main(registry: Entrepot) -> list[int]:

@@ -21,7 +21,7 @@ OPEN = "[server]\npublic_metrics = true\npublic_api_document = true\n"
 
 def test_server_is_alive_ready_and_counts(set_up: SetUp, anybody: httpx.Client, admin: httpx.Client) -> None:
     assert anybody.get("/healthz").json() == {"status": "alive"}
-    checks = {"database": "ok", "storage reading": "ok", "storage writing": "ok"}
+    checks = {"database": "ok", "storage reading": "ok", "storage writing": "ok", "maintenance": "ok"}
     assert anybody.get("/readyz").json() == {"status": "ready", "checks": checks}
     counts = admin.get("/metrics")
     assert 'entrepot_http_requests_total{method="GET",route="/readyz",status="200"}' in counts.text

@@ -35,7 +35,7 @@ def _ask(client: httpx.Client, name: str, password: str, address: str) -> httpx.
 
 
 def _hashes(server: Entrepot) -> Counter[str]:
-    with server.client(anonymous=True) as client:
+    with server.client() as client:
         lines = client.get("/metrics").text.splitlines()
     found = [line.rpartition(" ") for line in lines if line.startswith("entrepot_password_hashes_total")]
     return Counter({name: int(float(value)) for name, _, value in found})

@@ -1,8 +1,8 @@
 """Whether this worker can serve, for balancers and people, told from outside as often as anybody asks.
 
 A worker without its database serves nothing. One whose store is gone, full or read-only still serves manifests, tags
-and small blobs, as all its replicas do that share the store: it is degraded, and taking all of them out of a balancer
-would help nobody. One that was told to stop serves, and wants no new work.
+and small blobs, as all its replicas do that share the store: it is degraded, as it is without maintenance, and taking
+all of them out of a balancer would help nobody. One that was told to stop serves, and wants no new work.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ CHECK_SECONDS = 5.0
 KEPT_SECONDS = 2.0
 """How long what was found is told again: who asks often, or as a stranger, does not make work."""
 
-DATABASE, READING, WRITING = "database", "storage reading", "storage writing"
+DATABASE, READING, WRITING, MAINTENANCE = "database", "storage reading", "storage writing", "maintenance"
 
 
 class Status(StrEnum):
@@ -48,13 +48,16 @@ class Report:
 class Readiness:
     """Looks at all parts at once, one look at a time, and remembers for a moment what it found."""
 
-    def __init__(self, database: Database, store: BlobStore, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, database: Database, store: BlobStore, is_stopping: Callable[[], bool], is_maintained: Callable[[], bool]
+    ) -> None:
         self._looks: Mapping[str, Callable[[], Awaitable[None]]] = {
             DATABASE: lambda: database.read(_ping),
             READING: store.check_reading,
             WRITING: store.check_writing,
         }
         self._is_stopping = is_stopping
+        self._is_maintained = is_maintained
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._found: Mapping[str, str] = {}
         self._found_at = float("-inf")
@@ -67,8 +70,10 @@ class Readiness:
                 reasons = await asyncio.gather(*(self._look(part) for part in self._looks))
                 self._found = {part: why for part, why in zip(self._looks, reasons, strict=True) if why}
                 self._found_at = time.monotonic()
-        failed = self._found
-        checks = {part: part not in failed for part in self._looks}
+        failed = dict(self._found)
+        if not self._is_maintained():
+            failed[MAINTENANCE] = "the maintenance process ends whenever it is started"
+        checks = {part: part not in failed for part in (*self._looks, MAINTENANCE)}
         if self._is_stopping():
             return Report(Status.STOPPING, checks, failed)
         if DATABASE in failed:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,9 +51,12 @@ def _remove_unused(directory: Path) -> None:
 
 
 class Metrics:
-    """The counters of this process. One instance a process: the client library registers them globally."""
+    """The counters of this process. One instance a process: the client library registers them globally.
 
-    def __init__(self) -> None:
+    `restarts` tells how often processes of each kind were started again, which the main process counts.
+    """
+
+    def __init__(self, restarts: Callable[[], Mapping[str, int]] = dict) -> None:
         # Imported here because the library decides at import whether processes share their counts.
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
@@ -62,6 +66,7 @@ class Metrics:
             process_id = os.getpid()
             values.ValueClass = values.MultiProcessValue(process_identifier=lambda: process_id)  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
+        self._restarts = restarts
         self._requests = Counter(
             "entrepot_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
         )
@@ -160,10 +165,28 @@ class Metrics:
     def exposition(self) -> bytes:
         """The counts of all processes, in the Prometheus text format."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+        from prometheus_client.core import CounterMetricFamily, Metric
+        from prometheus_client.registry import Collector
 
         self.flush()
-        if DIRECTORY_VARIABLE not in os.environ:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        restarts = CounterMetricFamily(
+            "entrepot_process_restarts",
+            "Processes that ended by themselves and were started again.",
+            labels=["process"],
+        )
+        for process, count in self._restarts().items():
+            restarts.add_metric([process], count)
+
+        class OfMainProcess(Collector):
+            """Counted elsewhere."""
+
+            def collect(self) -> list[Metric]:
+                return [restarts]
+
+        registry = self._registry
+        if DIRECTORY_VARIABLE in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        told = CollectorRegistry()
+        told.register(OfMainProcess())
+        return generate_latest(registry) + generate_latest(told)
