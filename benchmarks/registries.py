@@ -63,7 +63,8 @@ class Entrepot(Registry):
     title = "Entrepot"
     ready_path = "/readyz"
     configuration = (
-        "`entrepot serve --data DIR --listen 127.0.0.1:PORT`, nothing else set but the admin's password: "
+        "`entrepot serve --data DIR --listen 127.0.0.1:PORT`, nothing else set but the admin's password and a limit of "
+        "requests that one user does not reach: "
         "authentication, access log (to a file) and metrics on; every request carries a bearer token."
     )
     large_repository_tags = 100_000
@@ -84,7 +85,9 @@ class Entrepot(Registry):
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENTREPOT_")}
-        return inherited | {"ENTREPOT_ADMIN_PASSWORD": self._password}
+        # One user asks for more than the brake gives to one.
+        unreached = {"ENTREPOT_LIMITS_REQUESTS_PER_USER_PER_SECOND": "1000000"}
+        return inherited | unreached | {"ENTREPOT_ADMIN_PASSWORD": self._password}
 
     def credentials(self) -> tuple[str, str] | None:
         return "admin", self._password

@@ -53,6 +53,9 @@ class App:
     readiness: Readiness
     pulls: PullLog
     failures: Brake
+    requests_of_users: Brake | None
+    requests_of_addresses: Brake | None
+    """None where there is no limit."""
     forwarder: Forwarder
     cache: Cache[Any]
     metrics: Metrics
@@ -78,7 +81,7 @@ async def open_app(
             "the stored bytes of %s (%d bytes, at %s) are missing or damaged", blob.digest, blob.size, blob.location
         )
 
-    keys = load_or_make(settings.data / "keys")
+    keys, limits = load_or_make(settings.data / "keys"), settings.limits
     async with AsyncExitStack() as resources:
         passwords = Verifier(lambda algorithm: metrics.password_hashes.labels(algorithm).inc())
         resources.callback(passwords.close)
@@ -123,6 +126,8 @@ async def open_app(
             readiness=readiness,
             pulls=pulls,
             failures=Brake(settings.login.address_failures_free),
+            requests_of_users=_brake(limits.requests_per_user_burst, limits.requests_per_user_per_second),
+            requests_of_addresses=_brake(limits.requests_per_address_burst, limits.requests_per_address_per_second),
             forwarder=forwarder,
             cache=cache,
             metrics=metrics,
@@ -133,3 +138,7 @@ async def open_app(
 def _public_permissions(server: ServerSettings) -> frozenset[Permission]:
     by_setting = {Permission.METRICS_READ: server.public_metrics, Permission.API_DOCUMENT: server.public_api_document}
     return frozenset({Permission.PUBLIC, *(permission for permission, public in by_setting.items() if public)})
+
+
+def _brake(burst: int, per_second: int) -> Brake | None:
+    return Brake(burst, per_second=per_second) if per_second else None

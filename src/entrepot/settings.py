@@ -158,6 +158,38 @@ class LoginSettings(_Section):
     """Such logins that may be under way in all."""
 
 
+class LimitSettings(_Section):
+    """How many requests each worker answers, of a user who is signed in and of an address for all who are not."""
+
+    requests_per_user_per_second: int = Field(default=1000, ge=0)
+    """Requests of one user a second, once the burst is used up; more get 429. 0: any number."""
+    requests_per_user_burst: int = Field(default=10_000, ge=1)
+    """Requests that one user may make at once."""
+    requests_per_address_per_second: int = Field(default=1000, ge=0)
+    """Requests of one address without credentials, or with wrong ones, a second; more get 429. 0: any number."""
+    requests_per_address_burst: int = Field(default=10_000, ge=1)
+    """Such requests that one address may make at once."""
+    exempt_users: tuple[str, ...] = ()
+    """Users who may make any number of requests, as `local:alice`, `robot:ci` or `corp:bob`."""
+    exempt_networks: tuple[str, ...] = ()
+    """Networks (CIDR) from which any number of requests may come, whoever makes them."""
+
+    @field_validator("exempt_users")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for user in value:
+            if not all(user.partition(":")):
+                raise ValueError(f"a user is written provider:name, as in local:alice; {user} is not")
+        return value
+
+    @field_validator("exempt_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+
 class AuditSettings(_Section):
     """The audit log."""
 
@@ -330,6 +362,7 @@ class Settings(_Section):
     registry: RegistrySettings = RegistrySettings()
     token: TokenSettings = TokenSettings()
     login: LoginSettings = LoginSettings()
+    limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
     providers: tuple[Provider, ...] = ()
     """Where users come from beside this registry's own, in the order in which they are asked: `[[providers]]`."""

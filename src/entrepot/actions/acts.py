@@ -100,6 +100,12 @@ async def fail(app: App, origin: Origin, act: Act) -> int:
     return wait
 
 
+def too_many(app: App, principal: Principal, origin: Origin) -> None:
+    """Record that requests of this user, or of nobody from this address, are refused: once for each and half minute."""
+    act = Act("request:limit", "", outcome=REFUSED, reason="too many requests: only counted")
+    app.pulls.add_flood(app.clock(), principal, origin, act)
+
+
 def gather(app: App, principal: Principal, origin: Origin, act: Act) -> None:
     """Record an act that changes nothing and may be repeated often, soon, with its count."""
     app.pulls.add_act(app.clock(), principal, origin, act)

@@ -54,6 +54,7 @@ class PullLog:
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._lost = 0
+        self._floods = 0
 
     def add(
         self,
@@ -108,10 +109,11 @@ class PullLog:
 
     def add_flood(self, at_ms: int, principal: Principal, origin: Origin, act: Act) -> None:
         """Count one of many failures: all of this action from this address, or of this user, are one record."""
-        known = sum(key[0] == "flood" for key in self._gathered) if len(self._gathered) > FLOODS_MAX else 0
-        if known > FLOODS_MAX:
+        key: Key = ("flood", principal.key, origin.address, act.action, act.outcome)
+        if self._floods >= FLOODS_MAX and key not in self._gathered:
             principal, origin = ANONYMOUS, NOWHERE
-        key = ("flood", principal.key, origin.address, act.action, act.outcome)
+            key = ("flood", principal.key, origin.address, act.action, act.outcome)
+        self._floods += key not in self._gathered
         quiet = Origin(origin.address, "", "")
         due_at = time.monotonic() + FLOOD_SECONDS
         self._add(key, _Pulls(principal, act, at_ms, quiet, None, due_at=due_at))
@@ -159,6 +161,7 @@ class PullLog:
         now, waiting = time.monotonic(), self._gathered
         gathered = {key: one for key, one in waiting.items() if one.due_at <= now or self._closing.is_set()}
         self._gathered = {key: one for key, one in waiting.items() if key not in gathered}
+        self._floods -= sum(key[0] == "flood" for key in gathered)
         late, self._late = self._late, []
         if not gathered and not late:
             return
@@ -174,6 +177,7 @@ class PullLog:
             for key, pulls in gathered.items():
                 since = self._gathered.get(key)
                 pulls.count += since.count if since is not None else 0
+                self._floods += key[0] == "flood" and since is None
                 self._gathered[key] = pulls
             if isinstance(error, asyncio.CancelledError):
                 raise

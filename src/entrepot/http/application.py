@@ -13,7 +13,7 @@ from typing import Any
 from entrepot.access.permissions import Permission
 from entrepot.app import App
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
-from entrepot.http import authorize, routes
+from entrepot.http import authorize, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
 from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
@@ -129,7 +129,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     try:
         if not request.has_one_host:
             raise Invalid("the request has no Host header, or several: send one")
-        route = routes.match(request)
+        route = await _route(request)
         request.app.cache.refresh()
         request.principal = await authenticate(request)
         if route.permission is not Permission.PUBLIC:
@@ -148,6 +148,15 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except Exception:
         log.exception("unexpected error", extra={"request_id": request.id})
         return route, unexpected_response(request.id)
+
+
+async def _route(request: Request) -> Route:
+    """Raises what `routes.match` raises; such requests are nobody's, and count for their address."""
+    try:
+        return routes.match(request)
+    except EntrepotError:
+        await limits.admit_address(request)
+        raise
 
 
 def _short(text: str) -> str:

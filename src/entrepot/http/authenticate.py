@@ -4,20 +4,39 @@ import base64
 import binascii
 
 from entrepot.actions import certificates, sign_in, single_sign_on, workload
-from entrepot.errors import Denied
-from entrepot.http import cookies
+from entrepot.errors import Denied, EntrepotError
+from entrepot.http import cookies, limits
 from entrepot.http.messages import Request
 from entrepot.http.same_site import is_from_elsewhere
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import ANONYMOUS, Principal
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_CREDENTIALS = (b"authorization", b"cookie", b"client-cert")
 CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 """The largest token that this registry issues has 28 KiB: every scope there may be, of the longest names."""
 
 
 async def authenticate(request: Request) -> Principal:
-    """Anonymous without any of them. Raises what `actions.sign_in` raises."""
+    """Anonymous without any of them. Raises what `actions.sign_in` raises, and TooManyRequests."""
+    if all(request.header(name) is None for name in _CREDENTIALS):
+        await limits.admit_address(request)
+        return ANONYMOUS
+    try:
+        principal = await _principal(request)
+    except EntrepotError:
+        # Right credentials are taken however many wrong ones come from there.
+        await limits.admit_address(request)
+        raise
+    if principal.is_anonymous:
+        await limits.admit_address(request)
+    else:
+        request.principal = principal
+        await limits.admit_user(request, principal)
+    return principal
+
+
+async def _principal(request: Request) -> Principal:
     header = request.header(b"authorization")
     if header is None:
         return await _by_session(request) or await _by_certificate(request)

@@ -4,6 +4,7 @@ import logging
 
 from entrepot import errors
 from entrepot.content import errors as content
+from entrepot.http.limits import TooManyRequests
 from entrepot.http.messages import Headers, Response, json_response
 from entrepot.http.reception import LengthMismatch
 from entrepot.http.streaming import RangeOutside
@@ -63,6 +64,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     identity.LoginDelayed: (429, "TOOMANYREQUESTS"),
     identity.TooManyDeviceLogins: (429, "TOOMANYREQUESTS"),
     errors.PreconditionFailed: (412, "DENIED"),
+    TooManyRequests: (429, "TOOMANYREQUESTS"),
     identity.ProviderUnavailable: (503, "UNAVAILABLE"),
 }
 
@@ -92,7 +94,7 @@ def error_response(error: errors.EntrepotError, headers: Headers) -> Response:
 
 def headers_of(error: errors.EntrepotError, status: int) -> Headers:
     """What HTTP wants to be said of an error (RFC 9110, sections 10.2.3, 15.5.6 and 15.5.17)."""
-    if isinstance(error, identity.LoginDelayed | identity.TooManyDeviceLogins):
+    if isinstance(error, identity.LoginDelayed | identity.TooManyDeviceLogins | TooManyRequests):
         return [(b"retry-after", b"%d" % error.retry_after_seconds)]
     if status in {429, 503}:
         return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]

@@ -11,6 +11,7 @@ wait, their tries have a count of their own, and a wrong one is answered as if i
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import Connection, delete, or_, select, update
@@ -169,6 +170,7 @@ def _one_spelling(name: str) -> str:
     return " ".join(name.rpartition("\\")[2].partition("@")[0].casefold().split())[:255]
 
 
+@lru_cache(maxsize=10_000)
 def network_of(address: str) -> str:
     """An IPv6 address counts with its /64: every client has one, and all the addresses in it (RFC 6177)."""
     try:

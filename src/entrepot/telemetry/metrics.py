@@ -95,6 +95,12 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
+        self.requests_braked = Counter(
+            "entrepot_requests_braked",
+            "Requests refused because there were too many.",
+            ("of",),
+            registry=self._registry,
+        )
         self.password_hashes = Counter(
             "entrepot_password_hashes",
             "Hashes computed to check or to keep passwords, the user's own and those that stand in for one.",

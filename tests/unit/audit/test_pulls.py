@@ -150,6 +150,33 @@ async def test_flood_is_one_record_an_address_with_its_count(monkeypatch: pytest
     await log.close()
 
 
+async def test_floods_that_were_told_apart_have_a_record_each_again_once_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulls, "FLOOD_SECONDS", 0.0)
+    monkeypatch.setattr(pulls, "FLOODS_MAX", 2)
+    written: list[bytes] = []
+
+    async def write(records: list[bytes]) -> None:
+        written.extend(records)
+
+    for _ in range(2):
+        log = pulls.PullLog(write)
+        written.clear()
+        for number in range(12):
+            origin = Origin(f"192.0.2.{number % 4}", "", "")
+            log.add_flood(AT_MS, ANONYMOUS, origin, Act("request:limit", "", outcome=FAILED, reason="many"))
+        await log._flush()
+        log.add_flood(
+            AT_MS, ANONYMOUS, Origin("192.0.2.9", "", ""), Act("request:limit", "", outcome=FAILED, reason="")
+        )
+        await log.close()
+        records = [json.loads(record) for record in written]
+        assert [record.get("count", 1) for record in records] == [3, 3, 6, 1]
+        assert records[-1]["address"] == "192.0.2.9"
+
+
+@pytest.mark.anyio
 async def test_floods_from_everywhere_end_in_one_record_and_closing_writes_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

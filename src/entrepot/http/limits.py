@@ -1,0 +1,56 @@
+"""The brake on requests: of a user who is signed in, and of an address for all who are not.
+
+A shared address does not suffer for one of its users, nor users for strangers there. Each worker counts by itself.
+Within the limits it costs a request a microsecond or two; who is exempt is looked at beyond them only.
+"""
+
+import asyncio
+
+from entrepot.actions import acts
+from entrepot.audit.brake import Brake
+from entrepot.errors import RateLimited
+from entrepot.http.messages import Request
+from entrepot.http.origin import is_trusted
+from entrepot.identity.lockout import network_of
+from entrepot.principal import ANONYMOUS, Principal
+
+NEVER_BRAKED = frozenset({"/healthz", "/readyz"})
+"""What balancers and orchestrators ask: a flood must not look like a registry that is down."""
+REFUSAL_SECONDS = 0.5
+"""How long a refusal is held back: who goes on at once without heeding it gets no more than that many."""
+
+
+class TooManyRequests(RateLimited):
+    """Of one user or one address."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
+        self.retry_after_seconds = retry_after_seconds
+
+
+async def admit_user(request: Request, principal: Principal) -> None:
+    """Count a request of who is signed in. Raises TooManyRequests."""
+    await _admit(request, request.app.requests_of_users, principal.key, principal)
+
+
+async def admit_address(request: Request) -> None:
+    """Count a request without credentials, or with wrong ones. Raises TooManyRequests."""
+    await _admit(request, request.app.requests_of_addresses, network_of(request.origin.address), ANONYMOUS)
+
+
+async def _admit(request: Request, brake: Brake | None, who: str, principal: Principal) -> None:
+    wait = 0 if brake is None else brake.take(who)
+    if not wait or request.path in NEVER_BRAKED or _is_exempt(request, principal):
+        return
+    of = "address" if principal.is_anonymous else "user"
+    request.app.metrics.requests_braked.labels(of).inc()
+    acts.too_many(request.app, principal, request.origin)
+    await asyncio.sleep(REFUSAL_SECONDS)
+    raise TooManyRequests(f"too many requests of this {of}: try again in {wait} seconds", wait)
+
+
+def _is_exempt(request: Request, principal: Principal) -> bool:
+    limits = request.app.settings.limits
+    if principal.key in limits.exempt_users:
+        return True
+    return bool(limits.exempt_networks) and is_trusted(request.origin.address, limits.exempt_networks)
