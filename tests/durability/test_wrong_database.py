@@ -13,6 +13,7 @@ from tests.durability.consistency import assert_consistent, files
 from tests.durability.exchange import Connection
 from tests.durability.pushes import Image, assert_image_pulls, make_image, push_image
 from tests.peers.entrepot import PROGRAM, Entrepot
+from tests.peers.postgresql import PostgreSQL
 from tests.peers.process import ProcessFailed, run
 from tests.peers.seaweedfs import SeaweedFS
 
@@ -105,3 +106,38 @@ def test_commands_beside_no_registry_say_so(tmp_path: Path) -> None:
     assert "stored objects" in printed
     with pytest.raises(ProcessFailed):
         run([PROGRAM, "storage", "adopt", "--data", tmp_path / "empty"])
+
+
+def test_replica_with_other_keys_is_refused_until_somebody_says_so(
+    make_entrepot: MakeEntrepot, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """Tokens of one would be no good at the other, as the balancer happens to choose."""
+    with postgresql.new_database() as url:
+        store = json.dumps(f"file://{tmp_path}/shared")
+        config = f"[database]\nurl = {json.dumps(url)}\n[storage]\nurl = {store}\n"
+        first, second = (make_entrepot(name, config=config) for name in ("first", "second"))
+        first.start()
+        with pytest.raises(Exception, match="keys adopt"):
+            second.start()
+        log = second.log_path.read_text()
+        assert "are not those of the registry" in log
+        assert "entrepot keys adopt" in log
+
+        shutil.rmtree(second.data / "keys")
+        shutil.copytree(first.data / "keys", second.data / "keys")
+        second.start()
+        second.stop()
+        # Changing what signs tokens changes nothing of that.
+        run([PROGRAM, "keys", "rotate", "--data", first.data, "--config", first.directory / "entrepot.toml"])
+        first.restart()
+        first.stop()
+
+        # Both copies are lost: the registry goes on with new ones, once somebody says so.
+        for replica in (first, second):
+            shutil.rmtree(replica.data / "keys")
+        where = ("--data", first.data, "--config", first.directory / "entrepot.toml")
+        with pytest.raises(Exception, match="keys adopt"):
+            first.start()
+        run([PROGRAM, "keys", "adopt", "--yes", *where])
+        first.start()
+        assert "keys:adopt" in run([PROGRAM, "audit", "export", *where]).stdout

@@ -41,6 +41,31 @@ def rotate(
         say(f"removed {key.kid}")
 
 
+@app.command()
+def adopt(
+    data: Data = None,
+    config: ConfigFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Let the keys of this data directory be the registry's, when those it had are lost. Copy them to all replicas.
+
+    Bearer tokens and uploads under way end, and the audit log is signed by another key from now on.
+    """
+    from entrepot.audit.record import Act
+    from entrepot.cli import direct
+    from entrepot.errors import Invalid
+    from entrepot.identity.keys import load_or_make
+    from entrepot.lifecycle import key_identity
+
+    settings = direct.load(data, config)
+    keys = load_or_make(settings.data / "keys")
+    own = key_identity.fingerprint(keys)[:12]
+    if not yes and not typer.confirm(f"Replicas with other keys than {own} will not start. Go on?"):
+        raise Invalid("nothing was changed")
+    direct.change(settings, Act("keys:adopt", "registry", detail={"keys": own}), key_identity.adopt, keys)
+    say(f"the registry's keys are {own} now")
+
+
 @app.command("list")
 def listing(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
     """Show the keys that bearer tokens are verified by, the one that signs last."""

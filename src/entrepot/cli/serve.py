@@ -19,7 +19,8 @@ from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.errors import EntrepotError, Unavailable
 from entrepot.identity import passwords, users
-from entrepot.lifecycle import store_identity
+from entrepot.identity.keys import load_or_make
+from entrepot.lifecycle import key_identity, store_identity
 from entrepot.lifecycle.store_identity import DatabaseOlder, StoreForeign
 from entrepot.settings import Settings
 from entrepot.storage.open import open_store
@@ -57,6 +58,7 @@ def serve(
     check_address(settings.server.listen)
     telemetry_logging.configure(settings.log.level)
     make_private(settings)
+    direct.write(settings, key_identity.check, load_or_make(settings.data / "keys"))
     meet_store(settings)
     password = first_administrator(settings)
     _greet(settings, password)

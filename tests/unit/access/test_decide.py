@@ -18,7 +18,9 @@ def test_credentials_without_scopes_reach_everywhere(permission: Permission) -> 
 
 @pytest.mark.parametrize("permission", Permission)
 def test_credentials_with_no_scope_reach_only_what_names_nothing(permission: Permission) -> None:
-    assert within_scopes(_token(), permission, "a/b") is (permission in {Permission.PUBLIC, Permission.SIGNED_IN})
+    assert within_scopes(_token(), permission, "a/b") is (
+        permission in {Permission.PUBLIC, Permission.SIGNED_IN, Permission.API_DOCUMENT}
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,7 @@ def test_scope_of_a_token_reaches_what_it_names(scope: tuple[str, ...], reached:
         *reached,
         Permission.PUBLIC,
         Permission.SIGNED_IN,
+        Permission.API_DOCUMENT,
     }
 
 
