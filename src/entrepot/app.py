@@ -81,7 +81,7 @@ async def open_app(
             "the stored bytes of %s (%d bytes, at %s) are missing or damaged", blob.digest, blob.size, blob.location
         )
 
-    keys, limits = load_or_make(settings.data / "keys"), settings.limits
+    keys, limits = load_or_make(settings.keys_directory), settings.limits
     async with AsyncExitStack() as resources:
         passwords = Verifier(lambda algorithm: metrics.password_hashes.labels(algorithm).inc())
         resources.callback(passwords.close)
@@ -111,7 +111,7 @@ async def open_app(
             database=database,
             store=store,
             keys=keys,
-            witness=witness.at(settings.data / "keys", keys.audit),
+            witness=witness.at(settings.keys_directory, keys.audit),
             passwords=passwords,
             directories=directories,
             authorities=load_authorities(settings.providers),

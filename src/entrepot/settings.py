@@ -368,6 +368,11 @@ class Settings(_Section):
     """Where users come from beside this registry's own, in the order in which they are asked: `[[providers]]`."""
     log: LogSettings = LogSettings()
 
+    @property
+    def keys_directory(self) -> Path:
+        """The registry's own keys, and what is known outside of the database of how far the audit log is signed."""
+        return self.data / "keys"
+
 
 def load(
     file: Path | None = None,

@@ -97,9 +97,11 @@ def test_password_that_breaks_the_rules_makes_no_administrator(tmp_path: Path) -
     assert "password" in result.stderr
 
 
-def test_operator_is_whose_process_it_is(tmp_path: Path) -> None:
+def test_operator_is_whose_process_it_is(make_entrepot: MakeEntrepot) -> None:
     environment = {"LOGNAME": "somebody-else", "USER": "somebody-else"}
-    data = ["--data", tmp_path / "data"]
+    registry = make_entrepot("registry")
+    registry.start()
+    data = ["--data", registry.data]
     run([PROGRAM, "admin", "reset-password", "--administrator", "--generate", *data], environment=environment)
     exported = run([PROGRAM, "audit", "export", *data], environment=environment).stdout
     assert "somebody-else" not in exported

@@ -27,7 +27,6 @@ from entrepot.cli.values import moment
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.errors import Invalid
-from entrepot.identity.keys import load_or_make
 
 HASH_CHARACTERS_SHOWN = 16
 
@@ -122,7 +121,7 @@ def export_command(
         with connect(url, ca_file) as client:
             audit_log.export_from(client, asked, output)
         return
-    settings = settings_module.load(config, overrides={"data": data})
+    settings = direct.load(data, config)
     wanted = Filter(
         actor=actor,
         action=action,
@@ -134,7 +133,7 @@ def export_command(
         from_ms=_time(from_),
         to_ms=_time(to),
     )
-    keys = load_or_make(settings.data / "keys")
+    keys = direct.keys_of(settings)
 
     async def write(database: Database, file: BinaryIO) -> None:
         if format_ is Format.CEF:
@@ -142,7 +141,9 @@ def export_command(
             async for records in export.records(database, wanted):
                 file.write("".join(export.cef_line(found, release) + "\n" for found in records).encode())
             return
-        async for lines in export.lines(database, witness.at(settings.data / "keys", keys.audit), wanted, system_clock):
+        async for lines in export.lines(
+            database, witness.at(settings.keys_directory, keys.audit), wanted, system_clock
+        ):
             file.write(lines)
 
     if output is None:
@@ -161,7 +162,7 @@ def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, confi
             typer.echo(client.get("/audit/public-key")["public_key"], nl=False)
         return
     settings = settings_module.load(config, overrides={"data": data})
-    typer.echo(public_pem(load_or_make(settings.data / "keys").audit.public_key()), nl=False)
+    typer.echo(public_pem(direct.keys_of(settings).audit.public_key()), nl=False)
 
 
 @app.command("accept-restored")
@@ -174,9 +175,9 @@ def accept_restored(
 
     Run it once for each replica's keys. The log itself tells who did so, and which records are not in it any more.
     """
-    settings = settings_module.load(config, overrides={"data": data})
-    keys = load_or_make(settings.data / "keys")
-    kept_here = witness.at(settings.data / "keys", keys.audit)
+    settings = direct.load(data, config)
+    keys = direct.keys_of(settings)
+    kept_here = witness.at(settings.keys_directory, keys.audit)
     if not yes and not typer.confirm("Records that were signed and are not in the database are lost. Go on?"):
         raise Invalid("nothing was changed")
 
@@ -205,11 +206,11 @@ def status(
         with connect(url, ca_file) as client:
             show_one(client.get("/audit/status"), json=json)
         return
-    settings = settings_module.load(config, overrides={"data": data})
-    keys = load_or_make(settings.data / "keys")
+    settings = direct.load(data, config)
+    keys = direct.keys_of(settings)
 
     async def collect(database: Database) -> list[tuple[str, object]]:
-        kept = witness.at(settings.data / "keys", keys.audit).read()
+        kept = witness.at(settings.keys_directory, keys.audit).read()
         seq, hash_ = await database.read(chain.end)
         signed = await database.read(heads.last)
         archived = await database.read(segments.listing)

@@ -15,6 +15,8 @@ from entrepot.audit.record import Act
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.database.open import database_url, open_database
+from entrepot.errors import NotFound
+from entrepot.identity.keys import Keys, load_or_make
 from entrepot.migrations import schema
 from entrepot.principal import NOWHERE, Credential, Principal
 from entrepot.settings import Settings
@@ -45,13 +47,41 @@ def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
         finally:
             await database.close()
 
-    schema.upgrade(database_url(settings.database, settings.data))
+    upgrade(settings)
     return asyncio.run(run())
 
 
+def upgrade(settings: Settings) -> bool:
+    """Bring the database to the newest schema; True when something was done. Raises SchemaTooNew."""
+    return schema.upgrade(database_url(settings.database, settings.data))
+
+
+class RegistryMissing(NotFound):
+    pass
+
+
 def load(data: Path | None, config: Path | None) -> Settings:
-    """The settings that a command's options name. Raises SettingsInvalid."""
-    return settings_module.load(config, overrides={"data": data})
+    """The settings of the registry that a command's options name; `serve` and `migrate` make one, no other command.
+
+    Raises SettingsInvalid, and RegistryMissing where there is none.
+    """
+    settings = settings_module.load(config, overrides={"data": data})
+    if not schema.exists(database_url(settings.database, settings.data)):
+        where = "the database that database.url names" if settings.database.url else settings.data.absolute()
+        raise RegistryMissing(
+            f"there is no registry in {where}: name its data directory with --data, and its settings with --config"
+        )
+    return settings
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The registry's own keys. Raises KeysUnreadable, and RegistryMissing where there are none."""
+    directory = settings.keys_directory
+    if not directory.is_dir():
+        raise RegistryMissing(
+            f"there are no keys of a registry in {directory.absolute()}: name its data directory with --data"
+        )
+    return load_or_make(directory)
 
 
 def operator_name() -> str:

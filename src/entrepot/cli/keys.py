@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from entrepot import settings as settings_module
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.tables import say, show
 
@@ -27,11 +28,10 @@ def rotate(
     from entrepot.cli import direct
     from entrepot.clock import system_clock
     from entrepot.identity import token_keys
-    from entrepot.identity.keys import load_or_make
 
     settings = direct.load(data, config)
-    directory = settings.data / "keys"
-    load_or_make(directory)
+    directory = settings.keys_directory
+    direct.keys_of(settings)
     act = Act("keys:rotate", "registry", detail={"revoke": revoke})
     made, removed = direct.change(
         settings, act, lambda _: token_keys.rotate(directory, system_clock() // 1000, revoke=revoke)
@@ -58,7 +58,7 @@ def adopt(
     from entrepot.lifecycle import key_identity
 
     settings = direct.load(data, config)
-    keys = load_or_make(settings.data / "keys")
+    keys = load_or_make(settings.keys_directory)
     own = key_identity.fingerprint(keys)[:12]
     if not yes and not typer.confirm(f"Replicas with other keys than {own} will not start. Go on?"):
         raise Invalid("nothing was changed")
@@ -72,12 +72,11 @@ def listing(data: Data = None, config: ConfigFile = None, json: JSON = False) ->
     from entrepot.cli import direct
     from entrepot.clock import system_clock
     from entrepot.identity import token_keys
-    from entrepot.identity.keys import load_or_make
 
-    directory = direct.load(data, config).data / "keys"
-    load_or_make(directory)
+    settings = settings_module.load(config, overrides={"data": data})
+    direct.keys_of(settings)
     rows = []
-    for key in token_keys.load(directory):
+    for key in token_keys.load(settings.keys_directory):
         since = datetime.fromtimestamp(key.since, UTC).isoformat() if key.since else None
         state = "signs" if key.retired_at is None else "over" if key.is_over(system_clock() // 1000) else "verifies"
         rows.append((key.kid, state, since, key.name))

@@ -6,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-from entrepot import settings as settings_module
 from entrepot import worker as maintenance
 from entrepot.app import open_app
 from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.tables import show
-from entrepot.database.open import database_url
-from entrepot.migrations import schema
 from entrepot.settings import Settings
 from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry.metrics import Metrics
@@ -25,7 +22,7 @@ def worker(
     follow: Annotated[int | None, typer.Option("--follow", metavar="PID", hidden=True)] = None,
 ) -> None:
     """Run maintenance only; `entrepot serve` does so by itself."""
-    settings = settings_module.load(config, overrides={"data": data})
+    settings = direct.load(data, config)
     telemetry_logging.configure(settings.log.level)
     if follow is not None:
         from entrepot.server import die_with
@@ -50,7 +47,7 @@ def collect(
     Garbage is listed by one run, moved aside by a later one, and removed by one days after that.
     """
     settings = direct.load(data, config)
-    schema.upgrade(database_url(settings.database, settings.data))
+    direct.upgrade(settings)
 
     async def run() -> dict[str, int]:
         async with open_app(settings, Metrics()) as app:

@@ -58,7 +58,7 @@ def serve(
     check_address(settings.server.listen)
     telemetry_logging.configure(settings.log.level)
     make_private(settings)
-    direct.write(settings, key_identity.check, load_or_make(settings.data / "keys"))
+    direct.write(settings, key_identity.check, load_or_make(settings.keys_directory))
     meet_store(settings)
     password = first_administrator(settings)
     _greet(settings, password)

@@ -62,6 +62,21 @@ def upgrade(url: str) -> bool:
         engine.dispose()
 
 
+def exists(url: str) -> bool:
+    """Whether a registry has its tables there. Makes nothing, not even an empty file. Raises Unavailable."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return False
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            return revision(connection) is not None
+    except DBAPIError as error:
+        raise classify(error) from error
+    finally:
+        engine.dispose()
+
+
 def revision(connection: Connection) -> str | None:
     """The database's revision, None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):

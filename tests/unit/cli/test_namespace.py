@@ -13,6 +13,12 @@ from tests.peers.entrepot import PROGRAM
 from tests.peers.process import run
 
 
+@pytest.fixture(autouse=True)
+def registry(tmp_path: Path) -> None:
+    """An empty one."""
+    assert CliRunner().invoke(app, ["migrate", "--data", str(tmp_path)]).exit_code == 0
+
+
 def _call(data: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["namespace", *arguments, "--data", str(data)])
 
