@@ -66,7 +66,11 @@ class TooSlow(EntrepotError):
 
 
 class RateLimited(EntrepotError):
-    pass
+    """`retry_after_seconds` says when to try again, None where nobody can say."""
+
+    def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message, None if retry_after_seconds is None else {"retry_after_seconds": retry_after_seconds})
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unsupported(EntrepotError):

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from entrepot.errors import Invalid
 
@@ -31,6 +40,15 @@ class SettingsInvalid(Invalid):
     pass
 
 
+def _network(value: str) -> str:
+    ipaddress.ip_network(value)
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""A network in CIDR notation, or one address."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -46,7 +64,7 @@ class ServerSettings(_Section):
     """Keep each worker on a processor of its own, but for hashing and writing blobs (Linux)."""
     external_url: str = ""
     """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are believed."""
     public_metrics: bool = False
     """Let everybody read `/metrics`, and not only who has `metrics:read`."""
@@ -79,13 +97,6 @@ class ServerSettings(_Section):
             raise ValueError("write it with https:// or http:// and a host")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("a registry has a host name of its own, and no path: clients ask for /v2/ right below it")
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network)
         return value
 
 
@@ -171,7 +182,7 @@ class LimitSettings(_Section):
     """Such requests that one address may make at once."""
     exempt_users: tuple[str, ...] = ()
     """Users who may make any number of requests, as `local:alice`, `robot:ci` or `corp:bob`."""
-    exempt_networks: tuple[str, ...] = ()
+    exempt_networks: tuple[Network, ...] = ()
     """Networks (CIDR) from which any number of requests may come, whoever makes them."""
 
     @field_validator("exempt_users")
@@ -180,13 +191,6 @@ class LimitSettings(_Section):
         for user in value:
             if not all(user.partition(":")):
                 raise ValueError(f"a user is written provider:name, as in local:alice; {user} is not")
-        return value
-
-    @field_validator("exempt_networks")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network)
         return value
 
 

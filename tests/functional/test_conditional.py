@@ -31,7 +31,7 @@ def test_tag_moves_only_from_what_the_client_has_seen(repository: Repository, im
 
     lost = repository.put_manifest(third, "v1", headers=only_if(seen))
     assert (lost.status_code, code_of(lost)) == (412, "DENIED")
-    assert lost.json()["errors"][0]["detail"]["digest"] == second.digest
+    assert lost.json()["errors"][0]["detail"]["current"] == second.digest
     assert repository.manifest("v1").content == second.payload
     # What was refused left nothing behind.
     assert repository.manifest(third.digest).status_code == 404

@@ -1,17 +1,21 @@
 """What operators do beside a server that runs."""
 
 import json
-import secrets
+import re
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 
 from entrepot.telemetry.metrics import GATHER_SECONDS
 from tests.conftest import StartEntrepot
+from tests.functional.command_line import CommandLine
 from tests.functional.people import API, People, new_namespace
 from tests.functional.repository import LARGE_BYTES, SMALL_BYTES, Repository, digest_of, noise
 from tests.functional.setups import SetUp
+from tests.services.guide import code
 
 CONNECTIONS = 16
 """So many that each worker gets one."""
@@ -142,16 +146,22 @@ def test_many_clients_at_once(set_up: SetUp, repository: Repository) -> None:
     assert len(repository.tags().json()["tags"]) == 12
 
 
-def test_metrics_are_for_who_may_read_them(people: People) -> None:
-    """A robot with a role for it, as the guide makes one for Prometheus, and auditors of the registry."""
-    role, robot = f"monitor-{secrets.token_hex(3)}", f"monitoring/{secrets.token_hex(3)}"
-    assert people.admin.put(f"{API}/roles/{role}", json={"permissions": ["metrics:read"]}).status_code == 201
-    scraper = people.robot(robot)
-    people.grant(role, {"user": f"robot:{robot}"}, "registry")
+def test_metrics_are_for_the_robot_of_the_guide(set_up: SetUp, tmp_path: Path) -> None:
+    """Its commands are run, and its settings of Prometheus used, as they are."""
+    shell = CommandLine(set_up, tmp_path)
+    shell.sign_in("admin", set_up.server.password)
+    for line in code("operating.md", "Health", "").splitlines():
+        printed = shell.run(*shlex.split(line)[1:]).stdout
+    (name,) = re.findall(r'username: "([^"]+)"', code("operating.md", "Health", "yaml"))
 
-    assert people.soon(lambda: scraper.get("/metrics").status_code == 200)
-    assert "entrepot_http_requests_total" in scraper.get("/metrics").text
-    assert scraper.get(f"{API}/users").status_code == 403
+    with set_up.server.client(anonymous=True) as scraper:
+        scraper.auth = (name, printed.split()[-1])
+        assert set_up.soon(lambda: scraper.get("/metrics").status_code == 200)
+        assert "entrepot_http_requests_total" in scraper.get("/metrics").text
+        assert scraper.get(f"{API}/users").status_code == 403
+
+
+def test_metrics_are_for_auditors_of_the_registry(people: People) -> None:
     assert people.with_role("auditor", "registry").client.get("/metrics").status_code == 200
     assert people.with_role("auditor", "namespace", new_namespace()).client.get("/metrics").status_code == 403
     assert people.person().client.get("/metrics").status_code == 403

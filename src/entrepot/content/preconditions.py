@@ -3,19 +3,26 @@
 from dataclasses import dataclass
 
 from entrepot.errors import PreconditionFailed
-from entrepot.oci.digest import Digest
 
 ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """Digests, or `*`; None where the client does not say. `match` is If-Match, `none_match` If-None-Match."""
+    """Digests or other entity tags, or `*`; None where the client does not say.
+
+    `match` is If-Match, `none_match` If-None-Match.
+    """
 
     match: frozenset[str] | None = None
     none_match: frozenset[str] | None = None
 
-    def require(self, name: str, current: Digest | None) -> None:
+    @classmethod
+    def parse(cls, if_match: str | None, if_none_match: str | None = None) -> "Precondition":
+        """Read the headers. Weak tags are kept with their prefix, and so never match: none of ours is weak."""
+        return cls(_entity_tags(if_match), _entity_tags(if_none_match))
+
+    def require(self, name: str, current: str | None) -> None:
         """Raises PreconditionFailed unless what the name names now, None for nothing, is what the client says."""
         known = frozenset() if current is None else {ANY, current}
         matches = self.match is None or bool(self.match & known)
@@ -23,8 +30,12 @@ class Precondition:
             return
         now = "is not there" if current is None else f"is {current} now"
         raise PreconditionFailed(
-            f"{name} {now}, which is not what the request is for: read it again", {"digest": current}
+            f"{name} {now}, which is not what the request is for: read it again", {"current": current}
         )
+
+
+def _entity_tags(text: str | None) -> frozenset[str] | None:
+    return None if text is None else frozenset(tag.strip().strip('"') for tag in text.split(","))
 
 
 ALWAYS = Precondition()

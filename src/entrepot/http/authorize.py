@@ -26,6 +26,8 @@ async def require(request: Request, permission: Permission, or_permission: Permi
     repository = request.repository if permission in _CHALLENGED_ACTIONS else None
     if or_permission is not None:
         app, principal, origin = request.app, request.principal, request.origin
+        if await authorize.may(app, principal, origin, permission, repository):
+            return
         if await authorize.may(app, principal, origin, or_permission, repository):
             return
     await require_at(request, permission, repository)

@@ -94,7 +94,7 @@ def error_response(error: errors.EntrepotError, headers: Headers) -> Response:
 
 def headers_of(error: errors.EntrepotError, status: int) -> Headers:
     """What HTTP wants to be said of an error (RFC 9110, sections 10.2.3, 15.5.6 and 15.5.17)."""
-    if isinstance(error, identity.LoginDelayed | identity.TooManyDeviceLogins | TooManyRequests):
+    if isinstance(error, errors.RateLimited) and error.retry_after_seconds is not None:
         return [(b"retry-after", b"%d" % error.retry_after_seconds)]
     if status in {429, 503}:
         return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)]

@@ -23,10 +23,6 @@ REFUSAL_SECONDS = 0.5
 class TooManyRequests(RateLimited):
     """Of one user or one address."""
 
-    def __init__(self, message: str, retry_after_seconds: int) -> None:
-        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
-        self.retry_after_seconds = retry_after_seconds
-
 
 async def admit_user(request: Request, principal: Principal) -> None:
     """Count a request of who is signed in. Raises TooManyRequests."""

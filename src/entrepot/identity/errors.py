@@ -28,19 +28,11 @@ class TooManyLogins(RateLimited):
 
 
 class LoginDelayed(RateLimited):
-    """Too many wrong passwords: the next try has to wait. `retry_after_seconds` says how long."""
-
-    def __init__(self, message: str, retry_after_seconds: int) -> None:
-        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
-        self.retry_after_seconds = retry_after_seconds
+    """Too many wrong passwords: the next try has to wait."""
 
 
 class TooManyDeviceLogins(RateLimited):
-    """No other login on a device may begin until one of those under way ends. `retry_after_seconds` at the latest."""
-
-    def __init__(self, message: str, retry_after_seconds: int) -> None:
-        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
-        self.retry_after_seconds = retry_after_seconds
+    """No other login on a device may begin until one of those under way ends."""
 
 
 class ProviderUnavailable(Unavailable):

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 
 from entrepot.access.permissions import Permission
-from entrepot.errors import PreconditionFailed
+from entrepot.content.preconditions import Precondition
 from entrepot.http.messages import Request
 
 REQUEST_KEY = "entrepot.request"
@@ -93,11 +93,8 @@ def tagged(response: StarletteResponse, model: M) -> M:
 
 def require_match(if_match: str | None, model: BaseModel | None) -> None:
     """To be called in the transaction that changes the resource, with what it is before. Raises PreconditionFailed."""
-    if if_match is None:
-        return
-    current_tag = None if model is None else entity_tag(model)
-    if current_tag is None or (if_match.strip() != "*" and current_tag not in map(str.strip, if_match.split(","))):
-        raise PreconditionFailed("the resource has changed: read it again, and change what it is now")
+    current_tag = None if model is None else entity_tag(model).strip('"')
+    Precondition.parse(if_match).require("the resource", current_tag)
 
 
 def page_of(items: list[M], limit: int, position: Callable[[M], object]) -> Page[M]:

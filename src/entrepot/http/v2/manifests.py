@@ -75,12 +75,7 @@ async def delete(request: Request) -> Response:
 
 
 def _precondition(request: Request) -> Precondition:
-    return Precondition(_entity_tags(request.header(b"if-match")), _entity_tags(request.header(b"if-none-match")))
-
-
-def _entity_tags(text: str | None) -> frozenset[str] | None:
-    """The digests that are named, without those of weak tags, which are never ours."""
-    return None if text is None else frozenset(tag.strip().strip('"') for tag in text.split(","))
+    return Precondition.parse(request.header(b"if-match"), request.header(b"if-none-match"))
 
 
 def _digest(reference: Digest | Tag, payload: bytes) -> Digest:
