@@ -105,6 +105,13 @@ def test_collecting_removes_nothing_that_is_needed(set_up: SetUp, repository: Re
     assert repository.blob(digest_of(whole)).content == whole
 
 
+def test_commands_over_any_store_end_well(set_up: SetUp) -> None:
+    """The threads of an object store's client must not meet an interpreter that ends: of many runs some would."""
+    with ThreadPoolExecutor(6) as threads:
+        for printed in threads.map(lambda _: set_up.command("collect", "--dry-run", "--json"), range(24)):
+            assert json.loads(printed)
+
+
 def test_schema_is_newest(set_up: SetUp) -> None:
     assert "already" in set_up.command("migrate")
 
@@ -173,3 +180,16 @@ def test_metrics_and_the_document_are_for_everybody_where_a_setting_says_so(star
     for server, status in ((closed, 401), (opened, 200)):
         with server.client(anonymous=True) as client:
             assert [client.get(path).status_code for path in paths] == [status, status]
+
+
+def test_headers_of_a_proxy_that_nobody_trusts_are_warned_of_once(start_entrepot: StartEntrepot) -> None:
+    """They change nothing, and the operator learns which setting would let them."""
+    server = start_entrepot(workers=1)
+    with server.client(anonymous=True) as client:
+        for _ in range(3):
+            answer = client.get("/v2/", headers={"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https"})
+            assert f'realm="{server.url}/token"' in answer.headers["www-authenticate"]
+    lines = server.log_path.read_text().splitlines()
+    for header in ("X-Forwarded-For", "X-Forwarded-Proto"):
+        (warning,) = (line for line in lines if header in line)
+        assert "server.trusted_proxies" in warning
