@@ -95,11 +95,31 @@ def test_what_answers_no_yes_or_no_is_refused_and_never_holds(condition: str) ->
         " || ".join(["request.user_agent.matches('a')"] * 4),
         "request.user_agent.matches('" + "(.*|.+)*" * 13 + "')",
         "[" + "1," * 101 + "1].all(x, x == 1)",
+        "request.user_agent.matches('(?i)" + "[a-\U0010ffff[a-\U0010ffff]]" * 6 + "')",
+        "request.user_agent.matches('(?i)docker')",
+        "request.user_agent.matches('(?P<a>a)')",
+        "request.user_agent.matches('[a-z[0-9]]')",
+        "request.user_agent.matches('[]a[b]]')",
+        "request.user_agent.matches('[a-z&&b]')",
+        "request.user_agent.matches('[a-z--b]')",
+        "request.user_agent.matches('[a-z~~b]')",
+        "request.user_agent.matches('[!-￿]')",
+        " || ".join([f"request.user_agent.matches('.*a{'.' * 40}')"] * 3),
     ],
 )
 def test_condition_that_could_keep_a_processor_busy_is_refused(condition: str) -> None:
     with pytest.raises(ConditionInvalid):
         conditions.check(condition)
+    # Nor is one evaluated that was made when it was allowed.
+    assert not conditions.holds(f"!({condition})", CONTEXT)
+    assert not conditions.holds(condition, CONTEXT)
+
+
+def test_condition_sees_the_beginning_of_a_long_user_agent() -> None:
+    origin = replace(CONTEXT.origin, user_agent="docker/" + "a" * 100_000)
+    context = replace(CONTEXT, origin=origin, known={})
+    assert conditions.holds("request.user_agent.matches('^docker/a+$')", context)
+    assert conditions.holds(f"size(request.user_agent) == {conditions.USER_AGENT_CHARACTERS_MAX}", context)
 
 
 @pytest.mark.parametrize(
