@@ -102,8 +102,8 @@ def _check_cost(condition: str) -> None:
         or any(map(_COSTLY.search, expressions))
     ):
         raise ConditionInvalid(
-            f"matches takes a text of ASCII, {EXPRESSIONS_CHARACTERS_MAX} characters at most in all of a condition, without "
-            "backslashes, braces, (? and classes in classes: write [.] and [0-9]"
+            f"matches takes a text of ASCII, of {EXPRESSIONS_CHARACTERS_MAX} characters at most in all of a condition, "
+            "without backslashes, braces, (? and classes in classes: write [.] and [0-9]"
         )
 
 

@@ -12,7 +12,7 @@ from entrepot.audit.record import Act
 from entrepot.content import blobs, uploads
 from entrepot.content.errors import UploadChanged, too_large
 from entrepot.content.uploads import Session
-from entrepot.errors import BadRange, ClientGone, EntrepotError, Invalid, StorageFull, TooSlow, Unavailable
+from entrepot.errors import BadRange, ClientGone, EntrepotError, StorageFull, TooSlow, Unavailable
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import Origin, Principal
@@ -186,23 +186,22 @@ async def _record(
     act = Act("blob:push", f"repository:{repository}", stored.digest, detail={"size": stored.size})
     composed = await acts.compose(app, principal, origin, act)
     try:
-        if await app.database.write(_record_row, repository, stored, recorded, app.clock(), composed):
-            return stored
+        known = await app.database.write(_record_row, repository, stored, recorded, app.clock(), composed)
     except EntrepotError as error:
         # A database that fails in another way than for want of room may have made the row: then the bytes stay.
         if stored.location is not None and (isinstance(error, StorageFull) or not isinstance(error, Unavailable)):
             await _discard_unclaimed(app, stored.location, recorded)
         raise
-    known = await app.database.read(blobs.find_anywhere, stored.digest)
-    if known is None:
-        raise Invalid("the blob was deleted while it was pushed: push it again")
+    if known.location == stored.location:
+        return stored
     try:
         await app.store.check(known)
     except BlobDamaged:
         if await app.database.write(blobs.replace, known, stored):
             known, stored = stored, known
     if stored.location is not None:
-        await app.store.delete(stored.location)
+        # Not waited for: how long it takes would tell that others have pushed the same bytes.
+        app.store.delete_soon(stored.location)
     return known
 
 
@@ -213,7 +212,7 @@ def _record_row(
     recorded: UploadState | None,
     now_ms: int,
     act: bytes,
-) -> bool:
+) -> StoredBlob:
     if recorded is not None and not uploads.claim(connection, recorded):
         raise UploadChanged("another request finished or cancelled this upload: ask whether the blob is there")
     record.write(connection, act)

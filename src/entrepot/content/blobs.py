@@ -44,7 +44,8 @@ _ALL_HOLDERS = (
 )
 _HOLDERS = _ALL_HOLDERS.limit(MOUNT_SOURCES_MAX)
 _KNOWN_LOCATIONS = select(blobs.c.location).where(blobs.c.location.in_(bindparam("locations", expanding=True)))
-_INSERT = Statement(dialect.insert_or_ignore(blobs, "digest", returning=(blobs.c.id,)))
+_INSERT = Statement(dialect.insert_or_ignore(blobs, "digest"))
+_FACTS = Statement(select(blobs.c.id, blobs.c.size, blobs.c.location).where(blobs.c.digest == bindparam("digest")))
 _LINK = Statement(dialect.insert_or_ignore(repository_blobs, "repository_id", "blob_id"))
 _NEEDED = (
     select(manifest_blobs.c.manifest_id)
@@ -64,12 +65,6 @@ def find(connection: Connection, repository: RepositoryName, digest: Digest) -> 
     return None if row is None else _stored(digest, *row)
 
 
-def find_anywhere(connection: Connection, digest: Digest) -> StoredBlob | None:
-    """The blob, whoever may read it: for callers that never tell a client."""
-    row = connection.execute(_BY_DIGEST, {"digest": digest}).one_or_none()
-    return None if row is None else _stored(digest, row.size, row.location, row.content)
-
-
 def linked(connection: Connection, repository_id: int, digests: Iterable[Digest]) -> dict[str, tuple[int, int]]:
     """Of these digests, those the repository is linked to: digest to (blob id, size in bytes)."""
     rows = connection.execute(_LINKED_MANY, {"repository_id": repository_id, "digests": list(digests)})
@@ -81,25 +76,26 @@ def holders(connection: Connection, digest: Digest) -> list[RepositoryName]:
     return [RepositoryName(name) for name in connection.execute(_HOLDERS, {"digest": digest}).scalars()]
 
 
-def record(connection: Connection, repository: RepositoryName, stored: StoredBlob, now_ms: int) -> bool:
+def record(connection: Connection, repository: RepositoryName, stored: StoredBlob, now_ms: int) -> StoredBlob:
     """Link the repository to the blob that was just stored.
 
-    Answers whether what was just stored is the blob now. If not, the blob was known already: see `replace` for one
-    whose known bytes are damaged.
+    Returns the blob as it is now: what was just stored, or the one that was known before; see `replace` for one whose
+    known bytes are damaged. Both take the same statements, and so about as long: that tells nobody what others have.
     """
-    inserted = _INSERT.one(
-        connection,
-        digest=stored.digest,
-        size=stored.size,
-        location=stored.location,
-        content=stored.content,
-        created_at_ms=now_ms,
-    )
-    if inserted is None:
-        link(connection, repository, stored.digest, now_ms)
-        return False
-    _link(connection, repository, inserted[0], now_ms)
-    return True
+    values = {
+        "digest": stored.digest,
+        "size": stored.size,
+        "location": stored.location,
+        "content": stored.content,
+        "created_at_ms": now_ms,
+    }
+    row = None
+    while row is None:  # It may be removed between the two.
+        _INSERT.run(connection, **values)
+        row = _FACTS.one(connection, digest=stored.digest)
+    blob_id, size, location = row
+    _link(connection, repository, blob_id, now_ms)
+    return StoredBlob(stored.digest, size, location, stored.content if location is None else None)
 
 
 def replace(connection: Connection, damaged: StoredBlob, stored: StoredBlob) -> bool:

@@ -5,6 +5,7 @@ not reach the driver: they travel with their records (decision 0012).
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from entrepot.storage.driver import Access, Driver, Held, PartWriter, StoredObje
 from entrepot.storage.errors import BlobDamaged, ContentMismatch, StorageHasNoSpace, StorageUnavailable
 from entrepot.storage.threads import roaming_threads
 
+log = logging.getLogger(__name__)
 BATCH_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MIN = 128 * 1024
 BATCHES_BYTES = 32 * 1024 * 1024
@@ -64,6 +66,7 @@ class BlobStore:
         self._on_damage = on_damage
         self._hashers: OrderedDict[str, tuple[UploadState, str, Hasher]] = OrderedDict()
         self._receiving = 0
+        self._deleting: set[asyncio.Task[None]] = set()
         self._write_failure: tuple[float, EntrepotError] | None = None
 
     async def receive(
@@ -210,6 +213,18 @@ class BlobStore:
         """Remove an object that no blob is at."""
         await self._driver.delete(location)
 
+    def delete_soon(self, location: str) -> None:
+        """As `delete`, without waiting for it. What is left when that fails is garbage."""
+        task = asyncio.create_task(self._delete_or_leave(location))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+
+    async def _delete_or_leave(self, location: str) -> None:
+        try:
+            await self._driver.delete(location)
+        except EntrepotError as error:
+            log.warning("%s is left for the collector: %s", location, error.message)
+
     def objects(self) -> AsyncIterator[StoredObject]:
         """All blobs and unfinished uploads, but for what was set aside."""
         return self._driver.objects()
@@ -245,6 +260,7 @@ class BlobStore:
                 raise error.with_traceback(None)
 
     async def close(self) -> None:
+        await asyncio.gather(*self._deleting)
         self._threads.shutdown(wait=True)
         await self._driver.close()
 

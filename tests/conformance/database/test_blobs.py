@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from entrepot.content import blobs, repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown, RepositoryUnknown
 from entrepot.database.database import Database
+from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
 from entrepot.storage.store import StoredBlob
@@ -21,12 +22,11 @@ OTHER = RepositoryName("other/app")
 async def test_recorded_blob_is_found_in_its_repository_only(database: Database) -> None:
     stored = blob(b"content")
 
-    assert await database.write(blobs.record, REPOSITORY, stored, NOW_MS)
+    assert await database.write(blobs.record, REPOSITORY, stored, NOW_MS) == stored
     await database.write(repositories.ensure, OTHER, NOW_MS)
     assert await database.read(blobs.find, REPOSITORY, stored.digest) == stored
     assert await database.read(blobs.find, OTHER, stored.digest) is None
     assert await database.read(blobs.find, RepositoryName("no/such"), stored.digest) is None
-    assert await database.read(blobs.find_anywhere, stored.digest) == stored
 
 
 @pytest.mark.parametrize("size", [0, 2**31, 2**53 + 1, 2**63 - 1])
@@ -40,11 +40,10 @@ async def test_size_of_any_blob_fits(database: Database, size: int) -> None:
 @pytest.mark.parametrize("content", [b"", b"content", b"\x00\xff" * 60_000], ids=["empty", "text", "large"])
 async def test_small_blob_is_kept_with_its_record(database: Database, content: bytes) -> None:
     stored = StoredBlob(Digest.of(content), len(content), None, content)
-    assert await database.write(blobs.record, REPOSITORY, stored, NOW_MS)
+    assert await database.write(blobs.record, REPOSITORY, stored, NOW_MS) == stored
     await database.write(blobs.record, REPOSITORY, StoredBlob(Digest.of(b"other"), 5, None, b"other"), NOW_MS)
 
     assert await database.read(blobs.find, REPOSITORY, stored.digest) == stored
-    assert await database.read(blobs.find_anywhere, stored.digest) == stored
     assert await database.write(blobs.link, OTHER, stored.digest, NOW_MS) == stored
 
 
@@ -59,8 +58,32 @@ async def test_second_copy_is_not_needed_and_its_repository_reads_the_first(data
     first, second = blob(b"content"), blob(b"content")
     await database.write(blobs.record, REPOSITORY, first, NOW_MS)
 
-    assert not await database.write(blobs.record, OTHER, second, NOW_MS)
+    assert await database.write(blobs.record, OTHER, second, NOW_MS) == first
     assert await database.read(blobs.find, OTHER, first.digest) == first
+
+
+async def test_blob_of_others_takes_the_statements_of_a_new_one(database: Database) -> None:
+    """So that the time of a push tells nobody what others have."""
+
+    named = {id(value): name for name, value in vars(blobs).items() if isinstance(value, Statement)}
+    execute = Statement._execute
+
+    def statements(connection: Connection, stored: StoredBlob) -> list[str | None]:
+        found: list[str | None] = []
+
+        def noted(self: Statement, connection: Connection, values: dict[str, object]) -> object:
+            found.append(named.get(id(self)))
+            return execute(self, connection, values)
+
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(Statement, "_execute", noted)
+            blobs.record(connection, OTHER, stored, NOW_MS)
+        return found
+
+    await database.write(repositories.ensure, OTHER, NOW_MS)
+    await database.write(link, REPOSITORY, b"content")
+    of_others, new = blob(b"content"), blob(b"other content")
+    assert await database.write(statements, of_others) == await database.write(statements, new) != []
 
 
 async def test_copies_recorded_by_many_at_once_leave_one(database: Database, other: Database) -> None:
@@ -73,8 +96,9 @@ async def test_copies_recorded_by_many_at_once_leave_one(database: Database, oth
         )
     )
 
-    kept = [copy for copy, is_the_blob in zip(copies, recorded, strict=True) if is_the_blob]
+    kept = list(set(recorded))
     assert len(kept) == 1
+    assert kept[0] in copies
     for number in range(5):
         assert await database.read(blobs.find, RepositoryName(f"repository/{number}"), kept[0].digest) == kept[0]
 

@@ -236,5 +236,5 @@ async def test_push_that_fails_leaves_nothing(database: Database) -> None:
     with pytest.raises(ValueError, match="after everything"):
         await database.write(fail)
     assert await database.read(repositories.find, REPOSITORY) is None
-    assert await database.read(blobs.find_anywhere, Digest.of(b"layer")) is None
-    assert await database.write(blobs.record, REPOSITORY, blob(b"layer"), NOW_MS)
+    stored = blob(b"layer")
+    assert await database.write(blobs.record, REPOSITORY, stored, NOW_MS) == stored

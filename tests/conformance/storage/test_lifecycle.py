@@ -58,7 +58,7 @@ async def finish(database: Database, store: BlobStore, upload: UploadState, cont
     """A blob with its row, made of an upload with its row."""
     blob = await store.commit(upload, Digest.of(content))
     assert await database.write(uploads.claim, upload)
-    assert await database.write(blobs.record, REPOSITORY, blob, 1)
+    assert await database.write(blobs.record, REPOSITORY, blob, 1) == blob
     return blob
 
 
@@ -144,7 +144,7 @@ async def test_garbage_that_is_named_again_is_moved_back(opened: Opened, databas
         assert (await garbage.collect(database, opened.store, terms[number], accept_many=True)).removed == 0
     assert await opened.driver.size(blob.location or "") is None
 
-    assert await database.write(blobs.record, REPOSITORY, blob, 1)
+    assert await database.write(blobs.record, REPOSITORY, blob, 1) == blob
     assert (await garbage.collect(database, opened.store, terms[3])).moved_back == 1
     assert await content_of(opened.store, blob) == b"content"
 

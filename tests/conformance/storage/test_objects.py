@@ -68,6 +68,17 @@ async def test_delete_removes_and_can_be_repeated(opened: Opened) -> None:
         assert await opened.driver.size(blob.location) is None
 
 
+async def test_what_is_deleted_soon_is_gone_once_the_store_is_closed(opened: Opened) -> None:
+    blob, other = await stored(opened.store, b"content"), await stored(opened.store, b"other content")
+    worker = opened.another_worker()
+    worker.delete_soon(blob.location)
+    worker.delete_soon(blob.location)
+    await worker.close()
+
+    assert await opened.driver.size(blob.location) is None
+    assert await content_of(opened.store, other) == b"other content"
+
+
 async def test_blob_reaches_a_client_in_the_way_of_its_store(opened: Opened) -> None:
     blob = await stored(opened.store, b"content")
     access = await opened.store.open(blob)
