@@ -7,6 +7,7 @@ TOOLS := $(VENV)/tools
 UV := $(TOOLS)/bin/uv
 UV_VERSION := 0.13.9
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 3
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ serve: $(STAMP) ## start the registry on http://127.0.0.1:5000, data in ./data
 	@$(BIN)/entrepot serve
 
 test: $(STAMP) ## run every test this machine can run (tools/install builds what Go clients they want)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## format, style, import directions, types
 	@$(BIN)/ruff format --check --quiet . || { echo "run make fix"; exit 1; }

@@ -33,13 +33,56 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Tests that cannot run here: listed with their reasons, or failed where all have to run.
+# Several processes run the tests (`-n`): what tests share, they share in a process.
+
+FOLDERS = ("durability", "clients", "services", "hostile", "functional", "conformance", "architecture", "unit")
+"""Those with long tests first, so that no process is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests of a file, and of all files that want the domain, whose ports cannot be chosen."""
+    items.sort(key=_position)
+    with_domain = {item.path for item in items if "active_directory" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "active directory" if item.path in with_domain else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _position(item: pytest.Item) -> int:
+    folder = _folder(item.nodeid)
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+def _folder(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+# How long each folder takes; and tests that cannot run here: listed with why, or failed where all have to run.
 
 _skipped = pytest.StashKey[Counter[str]]()
+_seconds = pytest.StashKey[Counter[str]]()
+SKIPPED = "skipped"
+"""The property of a report with the reason why its test could not run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_skipped] = Counter()
+    config.stash[_seconds] = Counter()
+    config.pluginmanager.register(_Accounts(config), "accounts")
+
+
+class _Accounts:
+    """Where all reports arrive, whichever process they come from."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._skipped = config.stash[_skipped]
+        self._seconds = config.stash[_seconds]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[_folder(report.nodeid)] += report.duration
+        for name, value in report.user_properties:
+            if name == SKIPPED:
+                self._skipped[str(value)] += 1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,7 +91,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
-        _account_for_skip(item.config, report)
+        _account_for_skip(report)
     if report.failed:
         _show_server_logs(item, report)
     return report
@@ -60,11 +103,14 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if report.skipped:
-        _account_for_skip(collector.config, report)
+        collector.config.stash[_skipped][_account_for_skip(report)] += 1
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.section("seconds in each folder")
+    for folder, seconds in config.stash[_seconds].most_common():
+        terminalreporter.write_line(f"{seconds:7.0f} {folder}")
     skipped = config.stash[_skipped]
     if not skipped:
         return
@@ -77,13 +123,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{tests:4} {'test' if tests == 1 else 'tests'}: {reason}")
 
 
-def _account_for_skip(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:
+def _account_for_skip(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The reason, which a test's report carries from now on."""
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
     reason = reason.removeprefix("Skipped: ")
-    config.stash[_skipped][reason] += 1
+    if isinstance(report, pytest.TestReport):
+        report.user_properties.append((SKIPPED, reason))
     if os.environ.get(REQUIRE_ALL) == "1":
         report.outcome = "failed"
         report.longrepr = f"not run, but {REQUIRE_ALL}=1 asks for every test: {reason}"
+    return reason
 
 
 def _show_server_logs(item: pytest.Item, report: pytest.TestReport) -> None:

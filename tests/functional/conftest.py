@@ -9,20 +9,31 @@ import pytest
 from tests.functional.people import People, people_of
 from tests.functional.repository import Repository
 from tests.functional.setups import ALONE, SHARED, SetUp, alone, shared
+from tests.peers.postgresql import PostgreSQL
+from tests.peers.seaweedfs import SeaweedFS
 
 
-@pytest.fixture(scope="session", params=[ALONE, SHARED])
-def set_up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
-    directory = tmp_path_factory.mktemp(request.param)
-    if request.param == ALONE:
-        with alone(directory) as started:
-            yield started
-        return
-    with shared(directory, request.getfixturevalue("postgresql"), request.getfixturevalue("seaweedfs")) as started:
+@pytest.fixture(scope="session")
+def alone_set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SetUp]:
+    with alone(tmp_path_factory.mktemp(ALONE)) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
+def shared_set_up(
+    tmp_path_factory: pytest.TempPathFactory, postgresql: PostgreSQL, seaweedfs: SeaweedFS
+) -> Iterator[SetUp]:
+    with shared(tmp_path_factory.mktemp(SHARED), postgresql, seaweedfs) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=[ALONE, SHARED])
+def set_up(request: pytest.FixtureRequest) -> SetUp:
+    found: SetUp = request.getfixturevalue("alone_set_up" if request.param == ALONE else "shared_set_up")
+    return found
+
+
+@pytest.fixture(scope="module")
 def admin(set_up: SetUp) -> Iterator[httpx.Client]:
     """The administrator, with Basic credentials; follows redirects, as all clients do for blobs."""
     with set_up.server.client() as client:
@@ -30,7 +41,7 @@ def admin(set_up: SetUp) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anybody(set_up: SetUp) -> Iterator[httpx.Client]:
     """Somebody without credentials."""
     with set_up.server.client(anonymous=True) as client:
@@ -59,7 +70,7 @@ def log_path(set_up: SetUp) -> object:
     return set_up.server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def people(set_up: SetUp) -> Iterator[People]:
     with people_of(set_up) as made:
         yield made

@@ -18,6 +18,8 @@ LOG_LINE_CHARACTERS_MAX = 400
 # Below the range that the kernel gives to outgoing connections: a port stays free while its
 # server is down, so that the server can come back on it.
 PORTS = range(20000, 32000)
+PROCESSES_MAX = 8
+"""Processes that run tests at a time: each has its share of the ports."""
 
 
 class ProcessFailed(AssertionError):
@@ -25,8 +27,9 @@ class ProcessFailed(AssertionError):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    for port in random.sample(PORTS, len(PORTS)):
+    """A port of 127.0.0.1 that nobody listens on, nor will in another of the processes that run tests."""
+    own = PORTS[_process() :: PROCESSES_MAX]
+    for port in random.sample(own, len(own)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -35,6 +38,11 @@ def free_port() -> int:
                 continue
             return port
     raise ProcessFailed("no free port on 127.0.0.1")
+
+
+def _process() -> int:
+    """Which of the processes that run tests this is."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES_MAX
 
 
 def log_tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:

@@ -267,7 +267,7 @@ async def test_logout_token_names_who_is_signed_out(relying: RelyingParty, provi
         ({"iat": int(time()) - LOGOUT_AGE_SECONDS_MAX - 60}, "too old"),
         ({"exp": int(time()) - 3600}, "expired"),
     ],
-    ids=str,
+    ids=("no event", "other event", "list", "nonce", "no jti", "nobody", "number", "audience", "old", "expired"),
 )
 async def test_logout_token_that_is_none_is_refused(
     relying: RelyingParty, provider: OIDCProvider, changes: dict[str, object], message: str

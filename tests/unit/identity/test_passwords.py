@@ -184,7 +184,9 @@ def test_refusal_waits_for_the_next_whole_multiple(spent: float, left: float) ->
 
 
 @pytest.mark.parametrize(
-    "password", ["correct horse", "пароль подлиннее", "a1!" * 4 + "bc", generate(), "alic e walks"]
+    "password",
+    ["correct horse", "пароль подлиннее", "a1!" * 4 + "bc", generate(), "alic e walks"],
+    ids=("words", "Cyrillic", "signs", "generated", "the name in parts"),
 )
 def test_password_that_is_long_enough_is_taken(password: str) -> None:
     check_rules("alice", password, 12)
