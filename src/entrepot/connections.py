@@ -4,6 +4,8 @@ The web server lets a fixed number of connections in, and waits for as long as a
 its next request over HTTP/2, and for it to take an answer. So each worker looks at its own sockets once a second. The
 kernel knows how many bytes the other side has acknowledged; and the requests, which pass by here on their way to the
 application, tell whose turn it is: while the application works on one, the client of that connection waits for us.
+
+Over HTTP/2 one connection carries many requests: of those one address has no more at a time than of connections.
 """
 
 import asyncio
@@ -20,12 +22,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
-from entrepot.http.messages import Scope, Send
+from entrepot.http.bodies import RETRY_SECONDS
+from entrepot.http.errors import error_response
+from entrepot.http.limits import TooManyRequests
+from entrepot.http.messages import Scope, Send, harmless, send_response
 from entrepot.http.origin import is_trusted
 from entrepot.http.reception import Message, Receive
+from entrepot.identity.lockout import network_of
 
 CONNECTIONS_MAX = 2048
 """Connections that one worker has open; more wait in the kernel."""
@@ -39,8 +44,6 @@ FULL_PART = 0.75
 FULL_SECONDS = 5.0
 """How soon."""
 WARN_SECONDS = 60.0
-IPV6_NETWORK_BITS = 64
-"""As many as one customer is given, who may use all of its addresses."""
 SILENT, STALLED, CROWDED = "silent", "stalled", "crowded"
 """Why a connection is ended: it has brought no request, nothing moves any more, there are too many of its address."""
 _OPEN_FILES = "/proc/self/fd"
@@ -65,7 +68,7 @@ class Limits:
     bytes_per_second_min: int
     connections_max: int
     per_address_max: int
-    """0 for no limit."""
+    """Connections, and over HTTP/2 requests at a time. 0 for no limit."""
     trusted_proxies: tuple[str, ...]
 
 
@@ -104,6 +107,8 @@ class Watch:
     """By the number of the socket's inode, which is no other's while the socket is there."""
     _others: set[int] = field(default_factory=set)
     """Sockets that are no client's, likewise."""
+    _multiplexed: Counter[str] = field(default_factory=Counter)
+    """Requests over HTTP/2 that are not over, by their address."""
     _warns_from: float = 0.0
     _seconds: float = 0.0
     """Goes on with the looks: while this process is stopped or kept busy, nobody can be blamed for being silent."""
@@ -113,6 +118,24 @@ class Watch:
             await self._live(scope, receive, send)
             return
         peer: Any = scope.get("client")
+        address = self._counted_address(peer[0]) if scope.get("http_version") == "2" and peer else ""
+        if not address:
+            await self._pass_on(scope, receive, send, peer)
+            return
+        if self.limits.per_address_max and self._multiplexed[address] >= self.limits.per_address_max:
+            self._warn(address, "requests", self._multiplexed[address])
+            await _refuse(send)
+            return
+        self._multiplexed[address] += 1
+        try:
+            await self._pass_on(scope, receive, send, peer)
+        finally:
+            self._multiplexed[address] -= 1
+            if not self._multiplexed[address]:
+                del self._multiplexed[address]
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, peer: Any) -> None:
+        """Have the application answer, and note how long it works on that."""
         requests = self._requests.get(peer)
         if requests is None:
             requests = self._requests[peer] = _Requests()
@@ -214,13 +237,10 @@ class Watch:
         return _Connection(peer, self._counted_address(host), self._seconds, self._seconds)
 
     def _counted_address(self, host: str) -> str:
-        """The address of which a limited number of connections is taken."""
+        """The address of which a limited number of connections and requests is taken; empty for a trusted proxy's."""
         if is_trusted(host, self.limits.trusted_proxies):
             return ""
-        address = ip_address(host.partition("%")[0])
-        if isinstance(address, IPv4Address):
-            return str(address)
-        return str(address.ipv4_mapped or ip_network((address, IPV6_NETWORK_BITS), strict=False))
+        return network_of(host.partition("%")[0])
 
     def _condemned(self) -> dict[int, str]:
         """Which connections to end, and why."""
@@ -245,18 +265,19 @@ class Watch:
             if excess > 0:
                 chosen = self._least(inodes)[:excess]
                 condemned |= dict.fromkeys(chosen, CROWDED)
-                self._warn(address, len(inodes))
+                self._warn(address, "connections", len(inodes))
         return condemned
 
-    def _warn(self, address: str, count: int) -> None:
+    def _warn(self, address: str, what: str, count: int) -> None:
         """Now and then: strangers do not fill a disk."""
         if self._seconds >= self._warns_from:
             self._warns_from = self._seconds + WARN_SECONDS
             log.warning(
-                "%s has %d connections to this worker, which takes %d of one address: those that do the least are "
-                "ended; a proxy belongs into server.trusted_proxies",
+                "%s has %d %s at this worker, which takes %d of one address (server.connections_per_address): more are "
+                "ended or refused; a proxy belongs into server.trusted_proxies",
                 address,
                 count,
+                what,
                 self.limits.per_address_max,
             )
 
@@ -269,6 +290,13 @@ class Watch:
             return connection.begun > 0, connection.moved, -connection.opened
 
         return sorted((inode for inode in inodes if not self._connections[inode].worked_on), key=rank)
+
+
+async def _refuse(send: Send) -> None:
+    error = TooManyRequests("too many requests of this address at a time: send fewer over HTTP/2", RETRY_SECONDS)
+    response = error_response(error, [])
+    response.headers += harmless(response.headers)
+    await send_response(response, send, head=False)
 
 
 def room_for_connections() -> int:

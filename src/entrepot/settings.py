@@ -87,7 +87,7 @@ class ServerSettings(_Section):
     answer_idle_seconds: int = Field(default=120, ge=1, le=3600)
     """How long a client may take nothing of an answer, or keep an HTTP/2 connection without a request (Linux)."""
     connections_per_address: int = Field(default=512, ge=0)
-    """Connections of one address, but for trusted proxies; each worker allows its share. 0: any number (Linux)."""
+    """Connections, and HTTP/2 requests at a time, of an address but trusted proxies, shared by workers; 0: no limit."""
 
     @field_validator("external_url")
     @classmethod

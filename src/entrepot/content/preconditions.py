@@ -19,7 +19,10 @@ class Precondition:
 
     @classmethod
     def parse(cls, if_match: str | None, if_none_match: str | None = None) -> "Precondition":
-        """Read the headers. Weak tags are kept with their prefix, and so never match: none of ours is weak."""
+        """Read the headers; `*` is anything where it stands alone.
+
+        Weak tags are kept with their prefix, and so never match: none of ours is weak.
+        """
         return cls(_entity_tags(if_match), _entity_tags(if_none_match))
 
     def require(self, name: str, current: str | None) -> None:
@@ -35,7 +38,11 @@ class Precondition:
 
 
 def _entity_tags(text: str | None) -> frozenset[str] | None:
-    return None if text is None else frozenset(tag.strip().strip('"') for tag in text.split(","))
+    if text is None:
+        return None
+    if text.strip() == ANY:
+        return frozenset({ANY})
+    return frozenset(tag.strip().strip('"') for tag in text.split(",")) - {ANY}
 
 
 ALWAYS = Precondition()

@@ -15,6 +15,7 @@ from entrepot.app import App
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
 from entrepot.http import authorize, limits, routes
 from entrepot.http.authenticate import authenticate
+from entrepot.http.bodies import Bodies
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
 from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
 from entrepot.http.reception import Receive
@@ -41,6 +42,7 @@ class Application:
         self._request_prefix = secrets.token_hex(6)
         self._request_number = 0
         self._api: Any = None
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -65,14 +67,20 @@ class Application:
 
     async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request = Request(app, scope, receive, self._new_request_id())
-        if request.path.startswith(API_PREFIX) and request.has_one_host:
-            await self._exchange_api(request, receive, send, started)
-            return
+        request = Request(app, scope, receive, self._new_request_id(), self._bodies)
+        try:
+            if request.path.startswith(API_PREFIX) and request.has_one_host:
+                await self._exchange_api(request, receive, send, started)
+            else:
+                await self._exchange_plain(request, send, started)
+        finally:
+            request.close()
+
+    async def _exchange_plain(self, request: Request, send: Send, started: float) -> None:
         route, response = await _answer(request)
         response.headers += [(b"x-request-id", request.id.encode()), *harmless(response.headers)]
         status, sent = response.status, 0
-        if request.body_is_left and scope.get("http_version") != "2":
+        if request.body_is_left and request.scope.get("http_version") != "2":
             # What is left stands between this request and the next one, which might then never be read.
             response.headers.append((b"connection", b"close"))
         if status == CLIENT_GONE:

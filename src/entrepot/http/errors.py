@@ -4,6 +4,7 @@ import logging
 
 from entrepot import errors
 from entrepot.content import errors as content
+from entrepot.http.bodies import TooManyBodies
 from entrepot.http.limits import TooManyRequests
 from entrepot.http.messages import Headers, Response, json_response
 from entrepot.http.reception import LengthMismatch
@@ -65,6 +66,7 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
     identity.TooManyDeviceLogins: (429, "TOOMANYREQUESTS"),
     errors.PreconditionFailed: (412, "DENIED"),
     TooManyRequests: (429, "TOOMANYREQUESTS"),
+    TooManyBodies: (429, "TOOMANYREQUESTS"),
     identity.ProviderUnavailable: (503, "UNAVAILABLE"),
 }
 

@@ -14,8 +14,10 @@ from entrepot.app import App
 from entrepot.content.errors import too_large
 from entrepot.errors import Invalid, TooLarge
 from entrepot.http import reception
+from entrepot.http.bodies import Bodies
 from entrepot.http.origin import client_address, forwarded_url, is_trusted, url
 from entrepot.http.reception import Message, Receive
+from entrepot.identity.lockout import network_of
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Origin, Principal
 
@@ -35,8 +37,10 @@ class Request:
     """One request. Routing sets `repository` and `reference` (percent-decoded), authentication sets `principal`."""
 
     __slots__ = (
+        "_bodies",
         "_body_ended",
         "_headers",
+        "_held",
         "_origin",
         "_query",
         "_receive",
@@ -51,7 +55,7 @@ class Request:
         "scope",
     )
 
-    def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
+    def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str, bodies: Bodies) -> None:
         self.app = app
         self.scope = scope
         self.id = request_id
@@ -61,6 +65,8 @@ class Request:
         self.repository_text = ""
         self.reference = ""
         self._receive = receive
+        self._bodies = bodies
+        self._held = 0
         self._body_ended = False
         self._headers: dict[bytes, bytes] | None = None
         self._origin: Origin | None = None
@@ -175,16 +181,28 @@ class Request:
         return not self._body_ended and self.has_body
 
     async def body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises TooLarge, and what `pieces` raises."""
+        """The whole body, which counts as held until `close`.
+
+        Raises TooLarge, TooManyBodies, and what `pieces` raises.
+        """
         limit = TooLarge(f"the body is larger than {bytes_max} bytes")
         if (self.content_length or 0) > bytes_max:
             raise limit
         received = bytearray()
+        network = network_of(self.origin.address)
         async for piece in self._pieces(None, lambda: 0):
+            self._bodies.take(network, self._held, len(piece))
+            self._held += len(piece)
             received += piece
             if len(received) > bytes_max:
                 raise limit
         return bytes(received)
+
+    def close(self) -> None:
+        """The request is over: what was held of its body is held no more."""
+        if self._held:
+            self._bodies.release(network_of(self.origin.address), self._held)
+            self._held = 0
 
     def pieces(self, expected: int | None = None) -> AsyncIterator[bytes]:
         """A blob's bytes as they arrive; `expected` many, when that was announced by other means.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from entrepot.app import App
+from entrepot.http.bodies import Bodies
 from entrepot.http.messages import Message, Request
 
 
@@ -17,7 +18,7 @@ def request(method: str = "GET", path: str = "/", query: str = "", headers: Mapp
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
     }
-    return Request(cast("App", None), scope, _no_body, "")
+    return Request(cast("App", None), scope, _no_body, "", Bodies())
 
 
 def _no_body() -> Future[Message]:
