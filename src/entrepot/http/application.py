@@ -13,7 +13,7 @@ from typing import Any
 from entrepot.access.permissions import Permission
 from entrepot.app import App
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
-from entrepot.http import authorize, limits, routes
+from entrepot.http import authorize, cross_origin, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
 from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
@@ -71,6 +71,7 @@ class Application:
             return
         route, response = await _answer(request)
         response.headers += [(b"x-request-id", request.id.encode()), *harmless(response.headers)]
+        response.headers += cross_origin.headers(request)
         status, sent = response.status, 0
         if request.body_is_left and scope.get("http_version") != "2":
             # What is left stands between this request and the next one, which might then never be read.
