@@ -257,3 +257,14 @@ def test_token_that_was_changed_is_refused(set_up: SetUp, admin: httpx.Client, d
 
 def test_malformed_scope_is_refused(admin: httpx.Client) -> None:
     assert admin.get("/token", params={"scope": "nonsense"}).status_code == 400
+
+
+def test_who_looks_for_a_blob_is_told_to_ask_for_what_a_push_needs(
+    repository: Repository, anybody: httpx.Client
+) -> None:
+    """Some clients go on with the token that they got for looking; others ask for what they want anyway."""
+    looked = repository.by(anybody).blob(f"sha256:{'0' * 64}", "HEAD")
+    read = repository.by(anybody).blob(f"sha256:{'0' * 64}")
+
+    assert challenge_of(looked)["scope"] == f"repository:{repository.name}:pull,push"
+    assert challenge_of(read)["scope"] == f"repository:{repository.name}:pull"

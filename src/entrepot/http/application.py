@@ -139,7 +139,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except ClientGone as error:
         return route, _refusal(error, [])
     except Unauthenticated as error:
-        permission = route.permission if route is not None else Permission.SIGNED_IN
+        permission = Permission.SIGNED_IN if route is None else route.next_permission or route.permission
         return route, _refusal(error, authorize.challenge(request, permission, error))
     except EntrepotError as error:
         if isinstance(error, Unavailable):
