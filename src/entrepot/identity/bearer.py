@@ -19,6 +19,8 @@ ALGORITHM = "EdDSA"
 ISSUER = "entrepot"
 AUDIENCE = "entrepot"
 LEEWAY_SECONDS = 5
+NAME_CHARACTERS_MAX = 64
+"""How much of the user's name is in a token, for whoever looks into one: the number says whose it is."""
 ACCESS_BYTES_MAX = 4096
 """How long the list of what a token is for may be. Instead of a longer one it has fingerprints, which are never longer
 than 5,000: proxies take 8 KiB for a header (decision 0024)."""
@@ -38,7 +40,7 @@ def issue(key: TokenKey, principal: Principal, scopes: tuple[Scope, ...], now: i
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
-        "sub": principal.name,
+        "sub": principal.name[:NAME_CHARACTERS_MAX],
         "provider": principal.provider,
         "uid": principal.user_id,
         "epoch": principal.epoch,

@@ -92,7 +92,7 @@ def test_token_with_as_many_scopes_as_there_may_be_fits_into_a_header(keys: Toke
     """Proxies take 8 KiB, however long the names are and whatever is allowed in each repository."""
     wanted = {f"{n:04d}".ljust(255, "a"): ACTIONS[n % len(ACTIONS)] for n in range(SCOPES_MAX - 1)}
     scopes = tuple(Scope("repository", name, actions) for name, actions in wanted.items())
-    longest = replace(ADMIN, provider="a" * 64, name="b" * 255, credential=Credential("token", "c" * 32))
+    longest = replace(ADMIN, provider="a" * 64, name="語" * 255, credential=Credential("token", "c" * 32))
     token = issue(keys.newest(), longest, (*scopes, SCOPES[1]), now(), LIFETIME_SECONDS)
 
     assert len(f"Authorization: Bearer {token}\r\n") <= 8 * 1024
