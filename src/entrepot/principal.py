@@ -1,9 +1,11 @@
 """Who asks, and from where, as the rest of the program sees it once authentication is over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 
-SCOPES_MAX = 64
-"""How many scopes one bearer token may carry."""
+SCOPES_MAX = 1000
+"""How many scopes one bearer token may be asked for."""
+FINGERPRINT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,25 @@ class Scope:
     type: str
     name: str
     actions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Repositories that a bearer token was issued for: more than it could name in a header (decision 0024).
+
+    Whoever does not know the key cannot tell which other name has the fingerprint of one of them.
+    """
+
+    actions: frozenset[str]
+    known: frozenset[bytes]
+    key: bytes = field(repr=False)
+
+    def __contains__(self, repository: str) -> bool:
+        return fingerprint(self.key, repository) in self.known
+
+
+def fingerprint(key: bytes, repository: str) -> bytes:
+    return blake2b(repository.encode(), digest_size=FINGERPRINT_BYTES, key=key).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,7 @@ class Principal:
 
     provider: str
     name: str
-    scopes: tuple[Scope, ...] | None = None
+    scopes: tuple[Scope | Fingerprints, ...] | None = None
     credential: Credential = NO_CREDENTIAL
     limits: tuple[Limit, ...] | None = None
     user_id: int | None = None

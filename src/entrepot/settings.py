@@ -7,6 +7,7 @@ reported at once.
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,11 @@ TEST_VARIABLE_PREFIX = "ENTREPOT_TEST_"
 
 
 PROVIDER_NAMES_RESERVED = frozenset({"local", "robot", "operator"})
+
+_ORIGIN = re.compile(
+    r"(?!http://.*:80$|https://.*:443$)https?://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?",
+    re.ASCII,
+)
 
 
 class SettingsInvalid(Invalid):
@@ -66,6 +72,8 @@ class ServerSettings(_Section):
     """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
     trusted_proxies: tuple[Network, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are believed."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins (`https://ui.example.test`) whose pages may call the registry, with a token or password of their own."""
     public_metrics: bool = False
     """Let everybody read `/metrics`, and not only who has `metrics:read`."""
     public_api_document: bool = False
@@ -97,6 +105,14 @@ class ServerSettings(_Section):
             raise ValueError("write it with https:// or http:// and a host")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("a registry has a host name of its own, and no path: clients ask for /v2/ right below it")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: write it as browsers do, https://ui.example.test")
         return value
 
 

@@ -136,6 +136,9 @@ def test_robot_is_made_in_one_step_and_pushes(admin_shell: CommandLine, name: st
     assert (grant["role"], grant["place"]) == ("developer", {"kind": "namespace", "path": name})
     assert [repository["name"] for repository in shell.json("repository", "list", "--below", name)] == [f"{name}/app"]
     assert shell.json("repository", "tags", f"{name}/app")[0]["pushed_by"] == f"robot:{robot}"
+    assert shell.json("repository", "tags", f"{name}/app", "--names") == ["v1"]
+    assert shell.run("repository", "tags", f"{name}/app", "--names").stdout == "v1\n"
+    assert "none" in shell.refused("repository", "tags", f"{name}/none", "--names", status=5)
 
     assert "already" in shell.refused("robot", "create", robot, *place, status=6)
     rotated = shell.run("robot", "rotate", robot, "--overlap", "0s").stdout.strip()

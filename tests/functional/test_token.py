@@ -8,8 +8,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from entrepot.principal import SCOPES_MAX
 from tests.functional.repository import SMALL_BYTES, Repository, code_of, noise
 from tests.functional.setups import SetUp
+
+LONGEST_IN_ONE_QUERY = 200
+"""A request's line has 64 KiB at most."""
 
 
 def challenge_of(answer: httpx.Response) -> dict[str, str]:
@@ -32,6 +36,20 @@ def get_token(client: httpx.Client, *scopes: str) -> str:
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["token"]
     return token
+
+
+def post_token(set_up: SetUp, scopes: list[str]) -> httpx.Response:
+    """By the form, one field for each scope."""
+    form = {
+        "grant_type": "password",
+        "service": "entrepot",
+        "client_id": "story",
+        "username": set_up.server.username,
+        "password": set_up.server.password,
+        "scope": scopes,
+    }
+    with set_up.server.client(anonymous=True) as client:
+        return client.post("/token", data=form)
 
 
 def granted(token: str) -> list[dict[str, object]]:
@@ -100,6 +118,62 @@ def test_several_scopes_in_one_request(admin: httpx.Client) -> None:
     token = get_token(admin, "repository:a/b:pull repository:c/d:push", "registry:catalog:*")
 
     assert [entry["name"] for entry in granted(token)] == ["a/b", "c/d", "catalog"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("count", [1, 64, 65, SCOPES_MAX])
+@pytest.mark.parametrize("characters", [16, 255])
+def test_token_for_many_repositories_is_of_use_in_each(
+    set_up: SetUp, admin: httpx.Client, method: str, count: int, characters: int
+) -> None:
+    """As tools that mirror registries ask for them; what they get goes through proxies, which take 8 KiB."""
+    if method == "GET" and characters == 255:
+        count = min(count, LONGEST_IN_ONE_QUERY)
+    namespace = secrets.token_hex(4)
+    names = [f"{namespace}/{number:04d}".ljust(characters, "x") for number in range(count)]
+    first, last = (Repository(admin, name) for name in (names[0], names[-1]))
+    pushed = first.push_image("v1")
+    actions = ["pull", "pull,push"]
+    scopes = [f"repository:{name}:{actions[number % 2]}" for number, name in enumerate(reversed(names))]
+    if method == "GET":
+        token = get_token(admin, *scopes)
+    else:
+        answer = post_token(set_up, scopes)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["scope"].split() == scopes
+        token = answer.json()["token"]
+
+    assert len(f"Authorization: Bearer {token}\r\n") <= 8 * 1024
+    with with_token(set_up, token) as client:
+        assert first.by(client).manifest("v1").content == pushed.payload
+        assert last.by(client).manifest("v1").status_code == (200 if count == 1 else 404)
+        # The last one was asked for first, to pull from.
+        assert last.by(client).start_upload().status_code == 401
+        assert first.by(client).start_upload().status_code == (202 if count % 2 == 0 else 401)
+        assert Repository(client, f"{namespace}/another").manifest("v1").status_code == 401
+        assert client.get("/v2/_catalog").status_code == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_token_for_too_many_repositories_is_refused_with_the_number(
+    set_up: SetUp, admin: httpx.Client, method: str
+) -> None:
+    scopes = [f"repository:story/{number}:pull" for number in range(SCOPES_MAX + 1)]
+    answer = admin.get("/token", params={"scope": scopes}) if method == "GET" else post_token(set_up, scopes)
+
+    assert (answer.status_code, code_of(answer)) == (400, "UNSUPPORTED")
+    assert "1001 scopes: ask for 1000 at most" in answer.text
+
+
+def test_many_repositories_of_which_few_are_allowed(
+    set_up: SetUp, repository: Repository, anybody: httpx.Client
+) -> None:
+    """What is not granted takes no room: strangers who ask for all there is get a token that says so."""
+    scopes = [f"repository:story/none-{number:04d}:pull" for number in range(SCOPES_MAX - 1)]
+    token = get_token(anybody, *scopes, f"repository:{repository.name}:pull")
+
+    assert granted(token) == []
+    assert len(token) < 1024
 
 
 def test_token_reaches_no_other_repository(
@@ -183,3 +257,14 @@ def test_token_that_was_changed_is_refused(set_up: SetUp, admin: httpx.Client, d
 
 def test_malformed_scope_is_refused(admin: httpx.Client) -> None:
     assert admin.get("/token", params={"scope": "nonsense"}).status_code == 400
+
+
+def test_who_looks_for_a_blob_is_told_to_ask_for_what_a_push_needs(
+    repository: Repository, anybody: httpx.Client
+) -> None:
+    """Some clients go on with the token that they got for looking; others ask for what they want anyway."""
+    looked = repository.by(anybody).blob(f"sha256:{'0' * 64}", "HEAD")
+    read = repository.by(anybody).blob(f"sha256:{'0' * 64}")
+
+    assert challenge_of(looked)["scope"] == f"repository:{repository.name}:pull,push"
+    assert challenge_of(read)["scope"] == f"repository:{repository.name}:pull"

@@ -20,7 +20,9 @@ from tests.hostile.wire import Answer
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-TOKEN_NAMES_MAX = 64
+TOKEN_NAMES_MAX = 1000
+QUERY_NAMES_MAX = 200
+"""Of 255 characters each, in the 64 KiB that a request's line may have."""
 
 
 def _base64(content: bytes) -> str:
@@ -338,17 +340,16 @@ def test_scopes_that_are_too_many_are_refused(target: Target) -> None:
     for query in (
         urlencode({"scope": " ".join([one] * (TOKEN_NAMES_MAX + 1))}),
         urlencode([("scope", one)] * (TOKEN_NAMES_MAX + 1)),
-        urlencode([("scope", one)] * 1000),
+        urlencode([("scope", "a")] * 3000),
         urlencode([("scope", f"{one} {one}")] * (TOKEN_NAMES_MAX // 2 + 1)),
     ):
         assert_refused(_token(target, query), 400, "UNSUPPORTED")
 
 
-def test_token_for_as_many_names_as_there_may_be_is_of_use(target: Target, image: Image) -> None:
-    names = [f"{number:03d}{'a' * 252}" for number in range(TOKEN_NAMES_MAX - 1)]
+def test_token_for_as_many_names_as_a_query_can_have_is_of_use(target: Target, image: Image) -> None:
+    names = [f"{number:03d}{'a' * 252}" for number in range(QUERY_NAMES_MAX - 1)]
     scopes = " ".join(f"repository:{name}:*" for name in [*names, image.repository])
     answer = _token(target, urlencode({"scope": scopes}))
-    assert len(_access(answer)) == TOKEN_NAMES_MAX
     assert _pull(target, image, answer.json["token"]).status == 200
 
 
@@ -391,7 +392,7 @@ def test_token_asked_for_offline_is_short_lived_all_the_same(target: Target) -> 
         (b"grant_type=authorization_code&code=x", 400),
         (b"grant_type=" + b"a" * 50_000, 400),
         (b"grant_type=%ff%00", 400),
-        (b"grant_type=password&" * 100, 400),
+        (b"grant_type=password&" * 3000, 400),
         (b"grant_type=password", 401),
         (b"grant_type=password&username=admin", 401),
         (b"grant_type=password&username=admin&password=", 401),
@@ -401,7 +402,7 @@ def test_token_asked_for_offline_is_short_lived_all_the_same(target: Target) -> 
         (b"grant_type=password&username=%ed%a0%80&password=x", 401),
         (b"grant_type=password&username=" + b"a" * 30_000 + b"&password=" + b"b" * 30_000, 401),
         (b"grant_type=password&username=admin&username=root&password=wrong", 401),
-        (b"a" * 65_537, 413),
+        (b"a" * (512 * 1024 + 1), 413),
         (b"a=b&" * 1_000_000, 413),
     ],
 )

@@ -106,6 +106,16 @@ def test_token_of_a_user_counts_for_the_user(server: Entrepot) -> None:
         assert _status(client, "/v2/", _as("alice")) == 200
 
 
+def test_token_for_many_repositories_counts_as_several_requests(server: Entrepot) -> None:
+    """Of names that nobody knows, each is looked up in the database."""
+    scopes = "&".join(f"scope=repository:of-many/{number}:pull" for number in range(1000))
+    for options in (_as("mallory"), _nobody()):
+        with server.client(anonymous=True) as client:
+            answered, _ = _flood(client, f"/token?{scopes}", options)
+            assert 1 <= answered < BURST / 2
+            assert _status(client, "/v2/", _as("alice")) == 200
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [

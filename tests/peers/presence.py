@@ -81,4 +81,4 @@ def _tool_cache() -> Path:
 def _go_tool_versions() -> dict[str, str]:
     lines = (REPOSITORY / "tools" / "go-tools.txt").read_text().splitlines()
     rows = [line.split() for line in lines if line and not line.startswith("#")]
-    return {name: version for name, _, version in rows}
+    return {name: version for name, _, version, *_ in rows}

@@ -87,7 +87,7 @@ def run(
 class Server:
     """A program in a process group of its own, from its start to its orderly end.
 
-    `environment`, where given, is all of its environment.
+    `environment`, where given, is all of its environment; `stop_status` is what it ends with when it is told to stop.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         stop_seconds_max: float = 20,
         stop_signal: signal.Signals = signal.SIGTERM,
+        stop_status: int = 0,
         user: str | None = None,
     ) -> None:
         self.command = [str(part) for part in command]
@@ -105,6 +106,7 @@ class Server:
         self.environment = dict(os.environ if environment is None else environment)
         self.stop_seconds_max = stop_seconds_max
         self.stop_signal = stop_signal
+        self.stop_status = stop_status
         self.user = user
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -171,7 +173,7 @@ class Server:
             _signal(pid, signal.SIGKILL)
         if left:
             raise self._failure(f"left processes behind: {left}")
-        if process.returncode not in (0, -self.stop_signal):
+        if process.returncode not in (self.stop_status, -self.stop_signal):
             raise self._failure(f"ended with {process.returncode} on {self.stop_signal.name}")
 
     def signal(self, number: signal.Signals) -> None:

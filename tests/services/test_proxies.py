@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 
+from entrepot.principal import SCOPES_MAX
 from tests.hostile.crowd import Begin, eventually, held, in_tls, kept, silently
 from tests.hostile.http2 import PREFACE, SETTINGS, frame
 from tests.hostile.target import Target, sha256
@@ -111,6 +113,21 @@ def test_clients_are_told_the_address_that_they_use(site: Site) -> None:
         connection.sendall(site.target.request("GET", "/v2/", [], authorization=None))
         answer = connection.recv(4096).decode()
     assert 'realm="https://' in answer
+
+
+def test_token_for_many_repositories_is_got_and_used(site: Site) -> None:
+    """Asked for in a query of 60 KB, and then in a header of nearly 8 KiB."""
+    names = [REPOSITORY, *(f"proxies/{number:04d}-{'x' * 15}" for number in range(SCOPES_MAX - 1))]
+    query = "&".join(f"scope=repository:{name}:pull" for name in names)
+    with httpx.Client(
+        base_url=f"https://127.0.0.1:{site.proxy.port}", verify=site.certificate.client_context()
+    ) as client:
+        answer = client.get(f"/token?{query}", auth=("admin", site.target.server.password))
+        assert answer.status_code == 200, answer.text
+        token = answer.json()["token"]
+        assert len(token) > 7000
+        used = client.get(f"/v2/{REPOSITORY}/tags/list", headers={"authorization": f"Bearer {token}"})
+    assert used.status_code == 200, used.text
 
 
 def test_connections_that_say_nothing_are_closed(site: Site) -> None:

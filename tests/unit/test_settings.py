@@ -159,6 +159,23 @@ def test_external_url_that_clients_cannot_use_is_refused(url: str) -> None:
         load(None, {"ENTREPOT_SERVER_EXTERNAL_URL": url})
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "ui.example", "https://", "https://ui.example/", "https://UI.example", "https://ui.example:443"),
+        *("http://ui.example:80", "https://a@ui.example", "https://*.example", "https://ui.example\n", "https://a b"),
+    ],
+)
+def test_origin_that_no_browser_names_so_is_refused(origin: str) -> None:
+    with pytest.raises(SettingsInvalid, match="allowed_origins"):
+        load(None, {}, {"server.allowed_origins": (origin,)})
+
+
+@pytest.mark.parametrize("origin", ["https://ui.example", "http://localhost:3000", "https://[::1]:8443", "http://a"])
+def test_origin_as_browsers_name_it_is_taken(origin: str) -> None:
+    assert load(None, {"ENTREPOT_SERVER_ALLOWED_ORIGINS": origin}).server.allowed_origins == (origin,)
+
+
 @pytest.mark.parametrize("url", ["https://hub.example", "https://hub.example:8443/", "http://[::1]:5000", ""])
 def test_external_url_is_taken_as_it_is(url: str) -> None:
     assert load(None, {"ENTREPOT_SERVER_EXTERNAL_URL": url}).server.external_url == url

@@ -2,7 +2,7 @@
 
 from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, UNGRANTED, Permission
 from entrepot.access.places import REGISTRY, Place
-from entrepot.principal import Limit, Principal
+from entrepot.principal import Fingerprints, Limit, Principal
 
 _WITHOUT_SCOPE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.API_DOCUMENT})
 _ACTIONS = {permission: permission.action for permission in REPOSITORY_PERMISSIONS}
@@ -15,7 +15,10 @@ def within_scopes(principal: Principal, permission: Permission, path: str | None
         return True
     action = _ACTIONS.get(permission)
     for scope in principal.scopes:
-        if scope.type == "repository":
+        if isinstance(scope, Fingerprints):
+            if path is not None and action in scope.actions and path in scope:
+                return True
+        elif scope.type == "repository":
             if scope.name == path and action is not None and (action in scope.actions or "*" in scope.actions):
                 return True
         elif permission is Permission.REGISTRY_CATALOG and scope.type == "registry" and scope.name == "catalog":

@@ -41,7 +41,7 @@ from entrepot.identity.tokens import Token
 from entrepot.identity.users import User
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import SCOPES_MAX, Credential, Limit, Origin, Principal, Scope
+from entrepot.principal import Credential, Limit, Origin, Principal, Scope
 
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
@@ -183,7 +183,8 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
             raise
         except TokenInvalid as error:
             raise await _failed(app, "", origin, error, action="login:bearer") from None
-        app.cache.put(app.cache.stamp(), BEARER_TOPIC, key, known, len(token) + 1000)
+        # Those that are long are made of many small objects.
+        app.cache.put(app.cache.stamp(), BEARER_TOPIC, key, known, 10 * len(token))
     if known.expires_at + bearer.LEEWAY_SECONDS < now:
         raise TokenInvalid("the bearer token has expired: get a new one")
     principal = known.principal
@@ -533,16 +534,14 @@ async def _granted(app: App, principal: Principal, origin: Origin, scope: Scope)
 
 
 def _parse(requested: list[str]) -> list[Scope]:
-    """`type:name:action,action`, several in one text separated by spaces; a name may have a host and port in it."""
+    """Each is `type:name:action,action`; a name may have a host and port in it."""
     scopes = []
-    for text in " ".join(requested).split():
+    for text in requested:
         type_, _, rest = text.partition(":")
         name, _, actions = rest.rpartition(":")
         if not name:
             raise Invalid("a scope is written type:name:action,action", {"scope": text[:200]})
         scopes.append(Scope(type_, name, frozenset(filter(None, actions.split(",")))))
-    if len(scopes) > SCOPES_MAX:
-        raise Invalid(f"ask for {SCOPES_MAX} scopes at most")
     return scopes
 
 

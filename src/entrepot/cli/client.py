@@ -16,7 +16,7 @@ from entrepot.errors import Conflict, Denied, EntrepotError, Invalid, NotFound, 
 
 API = "/api/v1"
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
-PAGE_ENTRIES = 500
+PAGE_ENTRIES = 1000
 LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
 SESSION_COOKIE = "entrepot_session"
 _KINDS: Mapping[int, type[EntrepotError]] = {
@@ -85,6 +85,17 @@ class Client:
             if not page["next"]:
                 return
             after = page["next"]
+
+    def tag_names(self, repository: str) -> Iterator[str]:
+        """All names, page by page: the distribution API has them alone, which is several times faster."""
+        path = f"/v2{path_of(repository)}/tags/list?n={PAGE_ENTRIES}"
+        # Nothing else is asked for, whoever answers: the request shows who asks.
+        while path.startswith("/v2/"):
+            with self._answering():
+                response = self._http.get(path)
+                self._check(response)
+            yield from self._json(response)["tags"] or ()
+            path = response.links.get("next", {}).get("url", "")
 
     def post(self, path: str, body: object = None) -> Any:
         return self.ask("POST", path, body).body

@@ -6,7 +6,7 @@ import typer
 
 from entrepot.cli.options import JSON
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import show_items, show_one
+from entrepot.cli.tables import show_items, show_lines, show_one
 
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
@@ -37,7 +37,15 @@ def show(client: "Client", name: Name, json: JSON = False) -> None:
 
 @app.command()
 @remote
-def tags(client: "Client", name: Name, json: JSON = False) -> None:
+def tags(
+    client: "Client",
+    name: Name,
+    names: Annotated[bool, typer.Option("--names", help="Only the names, each in a line.")] = False,
+    json: JSON = False,
+) -> None:
     """List the tags of a repository."""
+    if names:
+        show_lines(client.tag_names(name), json=json)
+        return
     items = client.pages(f"/repositories/{name}/tags")
     show_items(items, ("name", "digest", "size", "pushed_by", "updated_at"), json=json)

@@ -4,10 +4,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 
 import orjson
 import typer
 
+DRAWN_ROWS_MAX = 1000
+"""Drawing a table takes half a millisecond for each row, and needs all of them."""
 WIDTH_OF_FILES = 400
 """Characters of a table that is not for a terminal: each row is a line."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
@@ -17,6 +20,16 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
     if json:
         show_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
+    cells = ([text_of(value) for value in row] for row in rows)
+    first = list(islice(cells, DRAWN_ROWS_MAX + 1))
+    if len(first) <= DRAWN_ROWS_MAX:
+        _draw(columns, first)
+    else:
+        _write(columns, first, cells)
+
+
+def _draw(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """As wide as the terminal; what is too long for a column goes on in the next line."""
     # Imported here because it takes 80 ms, and JSON does without.
     from rich import box
     from rich.console import Console
@@ -28,8 +41,23 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
         # What names a row can always be copied.
         table.add_column(column, overflow="fold", no_wrap=position == 0)
     for row in rows:
-        table.add_row(*(Text(text_of(value)) for value in row))
+        table.add_row(*map(Text, row))
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
+
+
+def _write(columns: Sequence[str], first: Sequence[Sequence[str]], rest: Iterable[Sequence[str]]) -> None:
+    """A line for each row as soon as it is there, the columns as wide as those of the first rows."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(columns, *first, strict=True)]
+
+    def line(row: Iterable[str]) -> str:
+        padded = (text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True))
+        return f"  {'   '.join(padded).rstrip()}\n"
+
+    sys.stdout.write(f"\n{line(columns)} {'─' * (sum(widths) + 3 * len(widths) - 1)} \n")
+    for row in chain(first, rest):
+        sys.stdout.write(line(text.replace("\n", "; ") for text in row))
 
 
 def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
@@ -38,7 +66,15 @@ def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *,
         show_json(list(items))
     else:
         titles = [column.replace("_", " ") for column in columns]
-        show(titles, ([_member(item, column) for column in columns] for item in items), json=False)
+        members = [column.split(".") for column in columns]
+        show(titles, ([_member(item, names) for names in members] for item in items), json=False)
+
+
+def show_lines(texts: Iterable[str], *, json: bool) -> None:
+    if json:
+        show_json(list(texts))
+    else:
+        sys.stdout.writelines(f"{printable(text)}\n" for text in texts)
 
 
 def show_one(item: Mapping[str, object], *, json: bool) -> None:
@@ -70,14 +106,17 @@ def waiting(text: str) -> Iterator[None]:
         yield
 
 
-def _member(item: object, column: str) -> object:
-    for name in column.split("."):
-        item = item.get(name) if isinstance(item, Mapping) else None
+def _member(item: object, names: Sequence[str]) -> object:
+    for name in names:
+        item = item.get(name) if isinstance(item, dict) else None
     return item
 
 
 def text_of(value: object) -> str:
     """For people. What could move the cursor, or be read as a command by the terminal, is not in it."""
+    if isinstance(value, str):
+        moment = _TIME.fullmatch(value)
+        return f"{moment[1]} {moment[2]}Z" if moment is not None else printable(value)
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -92,12 +131,12 @@ def text_of(value: object) -> str:
         return (
             "\n".join(text_of(entry) for entry in value) if value and _nested(value) else ", ".join(map(text_of, value))
         )
-    text = str(value)
-    moment = _TIME.fullmatch(text)
-    return f"{moment[1]} {moment[2]}Z" if moment is not None else printable(text)
+    return printable(str(value))
 
 
 def printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 

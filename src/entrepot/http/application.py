@@ -13,7 +13,7 @@ from typing import Any
 from entrepot.access.permissions import Permission
 from entrepot.app import App
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
-from entrepot.http import authorize, limits, routes
+from entrepot.http import authorize, cross_origin, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.bodies import Bodies
 from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
@@ -79,6 +79,7 @@ class Application:
     async def _exchange_plain(self, request: Request, send: Send, started: float) -> None:
         route, response = await _answer(request)
         response.headers += [(b"x-request-id", request.id.encode()), *harmless(response.headers)]
+        response.headers += cross_origin.headers(request)
         status, sent = response.status, 0
         if request.body_is_left and request.scope.get("http_version") != "2":
             # What is left stands between this request and the next one, which might then never be read.
@@ -146,7 +147,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
     except ClientGone as error:
         return route, _refusal(error, [])
     except Unauthenticated as error:
-        permission = route.permission if route is not None else Permission.SIGNED_IN
+        permission = Permission.SIGNED_IN if route is None else route.next_permission or route.permission
         return route, _refusal(error, authorize.challenge(request, permission, error))
     except EntrepotError as error:
         if isinstance(error, Unavailable):

@@ -14,7 +14,7 @@ from entrepot.principal import ANONYMOUS, Principal
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS = (b"authorization", b"cookie", b"client-cert")
 CREDENTIALS_CHARACTERS_MAX = 32 * 1024
-"""The largest token that this registry issues has 28 KiB: every scope there may be, of the longest names."""
+"""Tokens of others may be long, and are given as a password, too; this registry's have less than 8 KiB."""
 
 
 async def authenticate(request: Request) -> Principal:

@@ -19,6 +19,8 @@ NEVER_BRAKED = frozenset({"/healthz", "/readyz"})
 REFUSAL_SECONDS = 0.5
 """How long a refusal is held back: who goes on at once without heeding it gets no more than that many."""
 
+SCOPES_PER_REQUEST = 64
+
 
 class TooManyRequests(RateLimited):
     """Of one user or one address."""
@@ -32,6 +34,12 @@ async def admit_user(request: Request, principal: Principal) -> None:
 async def admit_address(request: Request) -> None:
     """Count a request without credentials, or with wrong ones. Raises TooManyRequests."""
     await _admit(request, request.app.requests_of_addresses, network_of(request.origin.address), ANONYMOUS)
+
+
+async def admit_scopes(request: Request, principal: Principal, count: int) -> None:
+    """Count a token request with so many scopes as several: each is looked up. Raises TooManyRequests."""
+    for _ in range(count // SCOPES_PER_REQUEST):
+        await (admit_address(request) if principal.is_anonymous else admit_user(request, principal))
 
 
 async def _admit(request: Request, brake: Brake | None, who: str, principal: Principal) -> None:

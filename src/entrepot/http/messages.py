@@ -26,7 +26,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-QUERY_FIELDS_MAX = 64
+QUERY_FIELDS_MAX = 2048
+"""Every scope that a token can be asked for may be one, and a few more than that are told how many it may be."""
 _POLICY = b"content-security-policy"
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NOTHING_RUNS = (_POLICY, b"default-src 'none'; frame-ancestors 'none'; sandbox")

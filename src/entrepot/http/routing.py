@@ -13,7 +13,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Route:
     """`path` is a name for people, logs and metrics; the faces decide which path belongs to it.
 
-    Who has `or_permission` may, too.
+    Who has `or_permission` may, too. Who has no token that does is told to ask for `next_permission`, if there is one.
     """
 
     methods: tuple[str, ...]
@@ -21,3 +21,4 @@ class Route:
     handler: Handler
     permission: Permission
     or_permission: Permission | None = None
+    next_permission: Permission | None = None

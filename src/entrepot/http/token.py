@@ -5,24 +5,27 @@ from datetime import UTC, datetime
 from entrepot.actions import sign_in, workload
 from entrepot.actions.sign_in import IssuedToken
 from entrepot.errors import Invalid
+from entrepot.http import limits
 from entrepot.http.forms import read_fields
 from entrepot.http.messages import Request, Response, json_response
 from entrepot.identity.errors import CredentialsInvalid
-from entrepot.principal import Principal
+from entrepot.principal import SCOPES_MAX, Principal
+
+FORM_BYTES_MAX = 512 * 1024
+"""Room for every scope that a token can be asked for, with the longest names."""
 
 
 async def get(request: Request) -> Response:
     """Basic credentials, or none for what everybody may do."""
     principal = _own(request.principal)
     offline = request.query("offline_token") == "true"
-    scopes = request.query_all("scope")
-    issued = await sign_in.issue_token(request.app, principal, scopes, request.origin, offline=offline)
+    issued = await _issue(request, principal, request.query_all("scope"), offline=offline)
     return json_response(200, _reply(issued), [(b"cache-control", b"no-store")])
 
 
 async def post(request: Request) -> Response:
     """The OAuth2 form: grant_type=password, or refresh_token."""
-    form = await read_fields(request)
+    form = await read_fields(request, FORM_BYTES_MAX)
     fields = {name: values[0] for name, values in form.items()}
     grant_type = fields.get("grant_type", "")
     if grant_type == "password":
@@ -34,12 +37,21 @@ async def post(request: Request) -> Response:
         offline = False
     else:
         raise Invalid(f"the grant type {grant_type[:50]!r} is not supported: use password or refresh_token")
-    issued = await sign_in.issue_token(request.app, principal, form.get("scope", []), request.origin, offline=offline)
+    issued = await _issue(request, principal, form.get("scope", []), offline=offline)
     scope = " ".join(f"{s.type}:{s.name}:{','.join(sorted(s.actions))}" for s in issued.scopes)
     reply = {**_reply(issued), "scope": scope}
     if grant_type == "refresh_token":
         reply["refresh_token"] = fields.get("refresh_token", "")
     return json_response(200, reply, [(b"cache-control", b"no-store")])
+
+
+async def _issue(request: Request, principal: Principal, scopes: list[str], *, offline: bool) -> IssuedToken:
+    """Raises what `sign_in.issue_token` raises, and TooManyRequests."""
+    requested = " ".join(scopes).split()
+    if len(requested) > SCOPES_MAX:
+        raise Invalid(f"the request has {len(requested)} scopes: ask for {SCOPES_MAX} at most")
+    await limits.admit_scopes(request, principal, len(requested))
+    return await sign_in.issue_token(request.app, principal, requested, request.origin, offline=offline)
 
 
 def _own(principal: Principal) -> Principal:

@@ -195,3 +195,17 @@ def test_form_that_leads_elsewhere_is_sent_and_not_followed() -> None:
 def test_form_for_a_provider_that_is_none_is_told(body: bytes) -> None:
     with answering(404, body) as (client, _), pytest.raises(NotFound, match="there is no provider"):
         client.form("/auth/nonesuch/device", {})
+
+
+def test_names_of_tags_are_asked_for_as_long_as_there_are_more_here() -> None:
+    page = json.dumps({"name": "team/app", "tags": ["v1"]}).encode()
+    with answering(200, page, link='</v2/team/app/tags/list?last=v1>; rel="next"') as (client, somebody):
+        names = client.tag_names("team/app")
+        assert [next(names), next(names)] == ["v1", "v1"]
+        names.close()  # type: ignore[attr-defined]
+        assert [urlsplit(path).path for _, path, _ in somebody.seen] == ["/v2/team/app/tags/list"] * 2
+    with answering(200, page, link='<http://127.0.0.2:9/v2/>; rel="next"') as (client, somebody):
+        assert list(client.tag_names("team/app")) == ["v1"]
+        assert len(somebody.seen) == 1
+    with answering(200, json.dumps({"name": "team/app", "tags": None}).encode()) as (client, _):
+        assert list(client.tag_names("team/app")) == []

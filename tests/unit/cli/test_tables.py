@@ -1,10 +1,12 @@
 """What is printed is what is there, for people and for scripts."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from entrepot.cli import tables
+from entrepot.cli.tables import DRAWN_ROWS_MAX
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
@@ -19,6 +21,37 @@ def test_table_has_a_line_for_each_row_however_long(capsys: pytest.CaptureFixtur
     tables.show(("name", "digest"), [("a" * 100, "b" * 100), ("c", None)], json=False)
 
     assert rows(printed(capsys)) == [["name", "digest"], ["a" * 100, "b" * 100], ["c"]]
+
+
+def test_table_that_is_long_looks_like_a_short_one(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [(f"name-{number:04d}", ["a", "\x1b", "語"][number % 3] * 9, None) for number in range(DRAWN_ROWS_MAX + 1)]
+    tables.show(("name", "what", "else"), lines[:-1], json=False)
+    drawn = [line.rstrip() for line in printed(capsys).splitlines() if line.strip()]
+    tables.show(("name", "what", "else"), lines, json=False)
+    written = [line.rstrip() for line in printed(capsys).splitlines() if line.strip()]
+
+    assert written[:-1] == drawn
+    assert written[-1].split() == ["name-1000", "\ufffd" * 9]
+
+
+def test_table_that_is_long_is_shown_as_its_rows_come(capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[str] = []
+
+    def coming() -> Iterator[tuple[str, ...]]:
+        for number in range(3 * DRAWN_ROWS_MAX):
+            if number == 2 * DRAWN_ROWS_MAX:
+                shown.append(printed(capsys))
+            yield (f"name-{number}", "a\nb" if number else "[red]")
+
+    tables.show(("name", "what"), coming(), json=False)
+    shown.append(printed(capsys))
+
+    assert shown[0].count("name-") > DRAWN_ROWS_MAX
+    assert rows("".join(shown)) == [
+        ["name", "what"],
+        ["name-0", "[red]"],
+        *([f"name-{number}", "a;", "b"] for number in range(1, 3 * DRAWN_ROWS_MAX)),
+    ]
 
 
 def test_text_is_neither_markup_nor_a_face(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Bearer tokens: what is issued is verified, and nothing else is."""
 
 import base64
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -12,6 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from entrepot.access.decide import within_scopes
+from entrepot.access.permissions import REPOSITORY_PERMISSIONS, Permission
 from entrepot.identity.bearer import ALGORITHM, AUDIENCE, ISSUER, Bearer, issue, verify
 from entrepot.identity.errors import TokenInvalid
 from entrepot.identity.token_keys import TokenKeys
@@ -23,6 +26,7 @@ SCOPES = (
     Scope("repository", "team/image", frozenset({"pull", "push"})),
     Scope("registry", "catalog", frozenset({"*"})),
 )
+ACTIONS = [frozenset(some) for size in (1, 2, 3) for some in itertools.combinations(["delete", "pull", "push"], size)]
 
 
 def now() -> int:
@@ -84,10 +88,33 @@ def test_token_of_nobody_is_anonymous(keys: TokenKeys) -> None:
     assert bearer.principal.is_anonymous
 
 
-def test_token_with_as_many_scopes_as_there_may_be_is_verified_whole(keys: TokenKeys) -> None:
-    scopes = tuple(Scope("repository", f"a{n}", frozenset({"pull"})) for n in range(SCOPES_MAX))
+def test_token_with_as_many_scopes_as_there_may_be_fits_into_a_header(keys: TokenKeys) -> None:
+    """Proxies take 8 KiB, however long the names are and whatever is allowed in each repository."""
+    wanted = {f"{n:04d}".ljust(255, "a"): ACTIONS[n % len(ACTIONS)] for n in range(SCOPES_MAX - 1)}
+    scopes = tuple(Scope("repository", name, actions) for name, actions in wanted.items())
+    longest = replace(ADMIN, provider="a" * 64, name="語" * 255, credential=Credential("token", "c" * 32))
+    token = issue(keys.newest(), longest, (*scopes, SCOPES[1]), now(), LIFETIME_SECONDS)
 
-    assert check(keys, issue(keys.newest(), ADMIN, scopes, now(), LIFETIME_SECONDS)).principal.scopes == scopes
+    assert len(f"Authorization: Bearer {token}\r\n") <= 8 * 1024
+    principal = check(keys, token).principal
+    for name, actions in wanted.items():
+        for permission in REPOSITORY_PERMISSIONS:
+            assert within_scopes(principal, permission, name) == (permission.action in actions)
+    for number in range(1000):
+        assert not any(within_scopes(principal, permission, f"other/{number}") for permission in REPOSITORY_PERMISSIONS)
+    assert within_scopes(principal, Permission.REGISTRY_CATALOG, None)
+
+
+def test_fingerprints_of_a_repository_differ_from_token_to_token(keys: TokenKeys) -> None:
+    """Nobody who sees a token can look for a name that it holds for by chance, as they could without a secret."""
+    scopes = tuple(Scope("repository", f"{n:04d}".ljust(255, "a"), frozenset({"pull"})) for n in range(100))
+    first, second = (issue(keys.newest(), ADMIN, scopes, now(), LIFETIME_SECONDS) for _ in range(2))
+
+    def known(token: str) -> object:
+        return jwt.decode(token, options={"verify_signature": False})["repositories"]["pull"]
+
+    assert len(known(first)) == len(known(second))
+    assert known(first) != known(second)
 
 
 def test_tokens_issued_at_once_are_different(keys: TokenKeys) -> None:
@@ -140,6 +167,11 @@ def test_token_without_a_claim_is_refused(keys: TokenKeys, claim: str) -> None:
         {"access": [{}]},
         {"access": [{"type": "repository", "name": "a"}]},
         {"access": [{"type": "repository", "name": "a", "actions": 5}]},
+        {"repositories": 5},
+        {"repositories": ["pull"]},
+        {"repositories": {"pull": 5}},
+        {"repositories": {"pull": "\u00e9"}},
+        {"repositories": {"pull": " "}},
     ],
     ids=str,
 )

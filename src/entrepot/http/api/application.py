@@ -16,7 +16,7 @@ from starlette.routing import Match
 
 from entrepot.access.permissions import Permission
 from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
-from entrepot.http import authorize
+from entrepot.http import authorize, cross_origin
 from entrepot.http.api import (
     access,
     account,
@@ -34,7 +34,7 @@ from entrepot.http.api import (
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute, current
 from entrepot.http.authenticate import authenticate
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Request, Scope, Send, harmless
+from entrepot.http.messages import Request, Scope, Send, harmless, send_response
 from entrepot.http.reception import Message, Receive
 from entrepot.oci.name import RepositoryName
 
@@ -91,6 +91,9 @@ class API:
             if "\n" in scope["path"]:
                 # The framework takes a path for another one that only ends in a line break.
                 raise Invalid("the path has a line break in it")
+            if request.method == "OPTIONS" and (methods := self._methods(scope)):
+                await send_response(await cross_origin.options(request, methods), answer, head=False)
+                return answer.status, answer.sent
             body = b""
             route = self._route(scope)
             if route is not None:
@@ -122,6 +125,11 @@ class API:
             if match is Match.FULL:
                 return row, child["path_params"]
         return None
+
+    def _methods(self, scope: Scope) -> list[str]:
+        """Those that the path answers; none when there is nothing at it."""
+        found = {row.method for route, row in self._routes if route.matches(scope)[0] is not Match.NONE}
+        return sorted({"OPTIONS", *found}) if found else []
 
 
 def _check_json(body: bytes) -> None:
@@ -159,6 +167,7 @@ class _Answer:
             self.status = message["status"]
             request, headers = self._request, list(message.get("headers", ()))
             headers += [(b"x-request-id", request.id.encode()), (b"cache-control", b"no-store"), *harmless(headers)]
+            headers += cross_origin.headers(request)
             if request.body_is_left and request.scope.get("http_version") != "2":
                 # As for the other faces: the next request must not be looked for in what is left of this one.
                 headers.append((b"connection", b"close"))

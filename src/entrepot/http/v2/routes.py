@@ -26,7 +26,8 @@ ROUTES = (
     Route(("PUT",), "/v2/{name}/manifests/{reference}", manifests.put, _PUSH),
     Route(("DELETE",), "/v2/{name}/manifests/{reference}", manifests.delete, _DELETE),
     Route(("GET",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL),
-    Route(("HEAD",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL, or_permission=_PUSH),
+    # Some go on with the token that they got for this, whatever they are told then.
+    Route(("HEAD",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL, or_permission=_PUSH, next_permission=_PUSH),
     Route(("DELETE",), "/v2/{name}/blobs/{digest}", blobs.delete, _DELETE),
     Route(("POST",), "/v2/{name}/blobs/uploads/", uploads.post, _PUSH),
     Route(("GET", "HEAD"), UPLOAD_PATH, uploads.get, _PUSH),
