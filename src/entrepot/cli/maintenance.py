@@ -11,7 +11,7 @@ from entrepot import worker as maintenance
 from entrepot.app import open_app
 from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
-from entrepot.cli.tables import show
+from entrepot.cli.output import show
 from entrepot.database.open import database_url
 from entrepot.migrations import schema
 from entrepot.settings import Settings

@@ -1,9 +1,8 @@
 """`entrepot migrate`."""
 
-import typer
-
 from entrepot import settings as settings_module
 from entrepot.cli.options import ConfigFile, Data
+from entrepot.cli.output import line
 from entrepot.database.open import database_url
 from entrepot.migrations import schema
 
@@ -12,4 +11,4 @@ def migrate(data: Data = None, config: ConfigFile = None) -> None:
     """Bring the database to the newest schema; `entrepot serve` does so by itself."""
     settings = settings_module.load(config, overrides={"data": data})
     done = schema.upgrade(database_url(settings.database, settings.data))
-    typer.echo(f"the database is at revision {schema.HEAD}{' now' if done else ' already'}")
+    line(f"the database is at revision {schema.HEAD}{' now' if done else ' already'}")
