@@ -6,8 +6,8 @@ import typer
 
 from entrepot.cli.errors import STATUSES
 from entrepot.cli.options import JSON
+from entrepot.cli.output import line, show, show_json
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import show, show_json
 from entrepot.cli.values import reference
 from entrepot.errors import Denied
 
@@ -43,9 +43,9 @@ def explain(
         show_json(found)
     else:
         verdict = "may" if found["allowed"] else "may not"
-        typer.echo(f"{found['user']} {verdict} {found['action']} on {found['resource']}")
+        line(f"{found['user']} {verdict} {found['action']} on {found['resource']}")
         for sentence in [*found["because"], *found["advice"]]:
-            typer.echo(f"  {sentence}")
+            line(f"  {sentence}")
         if found["grants"]:
             rows = [(g["id"], g["role"], g["place"], g["through"], g["applies"], g["missing"]) for g in found["grants"]]
             show(("grant", "role", "place", "through", "applies", "missing"), rows, json=False)

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from entrepot.cli.options import ConfigFile, Data
+from entrepot.cli.output import exact, say
 from entrepot.cli.secret_input import Generate, PasswordStdin, new_password
-from entrepot.cli.tables import say
 
 app = typer.Typer(help="When nobody can sign in any more: on the data directory.", no_args_is_help=True)
 
@@ -44,4 +44,4 @@ def reset_password(
     )
     say(f"the password of {name} is changed{', who is an administrator' if administrator else ''}")
     if generated:
-        typer.echo(password)
+        exact(password)

@@ -1,11 +1,11 @@
 """`entrepot audit …`: by the API, on the registry's database itself, and, to verify, on nothing but files."""
 
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,8 +21,8 @@ from entrepot.audit.witness import ChainBroken
 from entrepot.cli import audit_log, direct
 from entrepot.cli.audit_log import Action, Actor, Address, Below, From, OfDigest, Outcome, Resource, To
 from entrepot.cli.options import JSON, ConfigFile, Data
+from entrepot.cli.output import confirm, data_to, line, page, say, show, show_one
 from entrepot.cli.remote import CaFile, Url, connect, is_direct
-from entrepot.cli.tables import say, show, show_one
 from entrepot.cli.values import moment
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
@@ -71,15 +71,15 @@ def verify(
             hidden = f", {report.hidden} of them hidden" if report.hidden else ""
             total = report.records + report.hidden
             numbers = f" ({report.first} to {report.last})" if total else ""
-            typer.echo(
+            line(
                 f"{path}: whole, {total} records{numbers}{hidden}, signed heads: {report.heads}, "
                 f"exported {report.closed_at}"
             )
         else:
             for problem in report.problems:
-                typer.echo(f"{path}:{problem.line}: {problem.message}")
+                line(f"{path}:{problem.line}: {problem.message}")
             if report.problems_count > len(report.problems):
-                typer.echo(f"{path}: and {report.problems_count - len(report.problems)} more problems")
+                line(f"{path}: and {report.problems_count - len(report.problems)} more problems")
     if json:
         show(("file", "line", "kind", "message"), rows, json=True)
     if not whole:
@@ -135,23 +135,19 @@ def export_command(
     )
     keys = direct.keys_of(settings)
 
-    async def write(database: Database, file: BinaryIO) -> None:
+    async def write(database: Database, put: Callable[[bytes], object]) -> None:
         if format_ is Format.CEF:
             release = version("entrepot")
             async for records in export.records(database, wanted):
-                file.write("".join(export.cef_line(found, release) + "\n" for found in records).encode())
+                put("".join(export.cef_line(found, release) + "\n" for found in records).encode())
             return
         async for lines in export.lines(
             database, witness.at(settings.keys_directory, keys.audit), wanted, system_clock
         ):
-            file.write(lines)
+            put(lines)
 
-    if output is None:
-        direct.work(settings, lambda database: write(database, sys.stdout.buffer))
-        sys.stdout.buffer.flush()
-        return
-    with output.open("wb") as file:
-        direct.work(settings, lambda database: write(database, file))
+    with data_to(output) as put:
+        direct.work(settings, lambda database: write(database, put))
 
 
 @app.command("public-key")
@@ -159,10 +155,11 @@ def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, confi
     """Print the key that verifies exports, as PEM. Keep a copy where the registry's operators cannot change it."""
     if not is_direct(url, data, config):
         with connect(url, ca_file) as client:
-            typer.echo(client.get("/audit/public-key")["public_key"], nl=False)
-        return
-    settings = settings_module.load(config, overrides={"data": data})
-    typer.echo(public_pem(direct.keys_of(settings).audit.public_key()), nl=False)
+            found = load_public(client.get("/audit/public-key")["public_key"].encode())
+    else:
+        settings = settings_module.load(config, overrides={"data": data})
+        found = direct.keys_of(settings).audit.public_key()
+    page(public_pem(found).rstrip("\n"))
 
 
 @app.command("accept-restored")
@@ -178,7 +175,7 @@ def accept_restored(
     settings = direct.load(data, config)
     keys = direct.keys_of(settings)
     kept_here = witness.at(settings.keys_directory, keys.audit)
-    if not yes and not typer.confirm("Records that were signed and are not in the database are lost. Go on?"):
+    if not yes and not confirm("Records that were signed and are not in the database are lost. Go on?"):
         raise Invalid("nothing was changed")
 
     async def run(database: Database) -> tuple[int, dict[str, object]]:

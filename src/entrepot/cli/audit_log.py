@@ -1,15 +1,15 @@
 """`entrepot audit list`, and the export, by the API."""
 
-import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import data_to, show, show_json, waiting
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import show, show_json, waiting
 from entrepot.cli.values import moment
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ def listing(
 def export_from(client: "Client", query: Mapping[str, object], output: Path | None) -> None:
     """Write the export that the registry makes to a file or the standard output."""
     pieces = client.download("/audit/export", **query)
-    if output is None:
+    with waiting("exporting") if output is not None else nullcontext(), data_to(output) as put:
         for piece in pieces:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        return
-    with waiting("exporting"), output.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
+            put(piece)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import say, show_items
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items
 from entrepot.cli.values import moment, place, reference
 from entrepot.errors import Invalid
 
@@ -64,7 +64,7 @@ def add(
     }
     made = client.post("/grants", body)
     if json:
-        from entrepot.cli.tables import show_json
+        from entrepot.cli.output import show_json
 
         show_json(made)
         return

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import say, show_items, show_one
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items, show_one
 from entrepot.cli.values import reference, split
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import typer
 
 from entrepot import settings as settings_module
 from entrepot.cli.options import JSON, ConfigFile, Data
-from entrepot.cli.tables import say, show
+from entrepot.cli.output import confirm, say, show
 
 app = typer.Typer(help="The registry's own keys: on the data directory.", no_args_is_help=True)
 
@@ -60,7 +60,7 @@ def adopt(
     settings = direct.load(data, config)
     keys = load_or_make(settings.keys_directory)
     own = key_identity.fingerprint(keys)[:12]
-    if not yes and not typer.confirm(f"Replicas with other keys than {own} will not start. Go on?"):
+    if not yes and not confirm(f"Replicas with other keys than {own} will not start. Go on?"):
         raise Invalid("nothing was changed")
     direct.change(settings, Act("keys:adopt", "registry", detail={"keys": own}), key_identity.adopt, keys)
     say(f"the registry's keys are {own} now")

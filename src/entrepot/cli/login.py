@@ -13,9 +13,9 @@ from entrepot.cli.credentials import Login
 from entrepot.cli.direct import operator_name
 from entrepot.cli.errors import NotSignedIn
 from entrepot.cli.options import JSON
+from entrepot.cli.output import ask, say, show, show_one, text_of, waiting
 from entrepot.cli.remote import CaFile, Url
 from entrepot.cli.secret_input import PasswordStdin, from_stdin, prompt
-from entrepot.cli.tables import say, show, show_one, text_of, waiting
 from entrepot.errors import EntrepotError, Invalid, Unauthenticated
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def login(
     elif token_stdin:
         proof = Proof(token=from_stdin("token"))
     else:
-        name = username or (None if password_stdin else typer.prompt("User name", err=True))
+        name = username or (None if password_stdin else ask("User name"))
         if not name:
             raise Invalid("--password-stdin needs --username")
         proof = Proof(password=(name, from_stdin("password") if password_stdin else _ask_password(name)))
@@ -75,7 +75,7 @@ def login(
 
 def logout(url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The registry.")] = None) -> None:
     """Sign out: the token that was made by signing in is revoked and forgotten."""
-    from entrepot.cli.client import Client, Proof, parse_url
+    from entrepot.cli.client import Client, Proof, parse_url, path_of
 
     where = parse_url(url) if url else credentials.read().current
     known = credentials.read().registries.get(where or "")
@@ -87,7 +87,7 @@ def logout(url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The 
     else:
         try:
             with Client(where, Proof(token=known.token), Path(known.ca_file) if known.ca_file else None) as client:
-                client.delete(f"/account/tokens/{known.token_id}")
+                client.delete(path_of("account", "tokens", known.token_id))
         except Unauthenticated:
             revoked = "its token was no good any more"
         except EntrepotError as error:
@@ -148,10 +148,11 @@ def _ask_password(name: str) -> str:
 
 def _by_device(url: str, provider: str, ca_file: Path | None) -> "Proof":
     """Have the person sign in by a browser anywhere (RFC 8628)."""
-    from entrepot.cli.client import Client, Proof
+    from entrepot.cli.client import Client, Proof, path_of
 
+    path = path_of("auth", provider, "device")
     with Client(url, Proof(), ca_file) as client:
-        status, started = client.form(f"/auth/{provider}/device", {})
+        status, started = client.form(path, {})
         if status != 200:
             raise Unauthenticated(_reason(started))
         say(f"Open {started['verification_uri']} in a browser, and enter the code {started['user_code']}")
@@ -161,7 +162,7 @@ def _by_device(url: str, provider: str, ca_file: Path | None) -> "Proof":
         with waiting("waiting for the browser"):
             while True:
                 time.sleep(pause)
-                status, answer = client.form(f"/auth/{provider}/device/token", {"device_code": started["device_code"]})
+                status, answer = client.form(f"{path}/token", {"device_code": started["device_code"]})
                 if status == 200:
                     return Proof(session=answer["session"])
                 if answer.get("error") == "slow_down":

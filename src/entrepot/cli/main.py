@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from entrepot.cli import output
 from entrepot.cli.errors import FAILED, status_of
-from entrepot.cli.tables import printable
 from entrepot.errors import EntrepotError
 
 OPERATING, USING = "Run a registry", "Use a registry"
@@ -47,6 +47,14 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 class Commands(TyperGroup):
     """Imports a command's module when the command is called or its help is shown: most of them are slow to import."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with output.usage_shown():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with output.usage_shown():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -80,7 +88,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"entrepot {metadata.version('entrepot')}")
+        output.line(f"entrepot {metadata.version('entrepot')}")
         raise typer.Exit
 
 
@@ -96,6 +104,7 @@ def root(
 def main() -> None:
     # What any command makes is its owner's alone, whatever the shell says.
     os.umask(0o077)
+    output.show_warnings()
     status = _run()
     if "obstore" in sys.modules:
         # Its threads may still ask for the interpreter's lock. Where the interpreter has ended by then, that aborts the
@@ -113,10 +122,16 @@ def _run() -> int:
             sys.stdout.flush()
             return end.code if isinstance(end.code, int) else 0
     except EntrepotError as error:
-        print(f"entrepot: {printable(error.message)}", file=sys.stderr)
+        # Imported here because it takes 100 ms that commands without settings do without.
+        from entrepot.settings import SettingsInvalid
+
+        output.fail(error.message, lines=isinstance(error, SettingsInvalid))
         return status_of(error)
     except OSError as error:
         # The machine's own words name the file or the address that is not as it should be.
-        print(f"entrepot: {error}", file=sys.stderr)
+        output.fail(str(error))
+        return FAILED
+    except Exception as error:
+        output.crash(error)
         return FAILED
     return 0

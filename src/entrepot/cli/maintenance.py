@@ -10,7 +10,7 @@ from entrepot import worker as maintenance
 from entrepot.app import open_app
 from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
-from entrepot.cli.tables import show
+from entrepot.cli.output import show
 from entrepot.settings import Settings
 from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry.metrics import Metrics

@@ -1,10 +1,9 @@
 """`entrepot migrate`."""
 
-import typer
-
 from entrepot import settings as settings_module
 from entrepot.cli import direct
 from entrepot.cli.options import ConfigFile, Data
+from entrepot.cli.output import line
 from entrepot.migrations import schema
 
 
@@ -12,4 +11,4 @@ def migrate(data: Data = None, config: ConfigFile = None) -> None:
     """Bring the database to the newest schema; `entrepot serve` does so by itself."""
     settings = settings_module.load(config, overrides={"data": data})
     done = direct.upgrade(settings)
-    typer.echo(f"the database is at revision {schema.HEAD}{' now' if done else ' already'}")
+    line(f"the database is at revision {schema.HEAD}{' now' if done else ' already'}")

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from entrepot.cli.options import JSON, ConfigFile, Data
+from entrepot.cli.output import line, show
 from entrepot.cli.remote import CaFile, Url, connect, is_direct
-from entrepot.cli.tables import show
 from entrepot.oci.name import RepositoryName
 
 app = typer.Typer(help="Namespaces: who may pull from what is below them.", no_args_is_help=True)
@@ -62,9 +62,9 @@ def _set(
     else:
         changed = _set_by_api(name, visibility, url, ca_file)
     if visibility == "inherit":
-        typer.echo(f"{path} {'inherits now' if changed else 'had no setting of its own'}")
+        line(f"{path} {'inherits now' if changed else 'had no setting of its own'}")
     else:
-        typer.echo(f"{path} is {visibility} now")
+        line(f"{path} is {visibility} now")
 
 
 def _set_by_api(name: str, visibility: str, url: str | None, ca_file: Path | None) -> bool:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import show_items, show_lines, show_one
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import show_items, show_lines, show_one
 
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
@@ -32,7 +32,7 @@ def listing(
 @remote
 def show(client: "Client", name: Name, json: JSON = False) -> None:
     """Show a repository."""
-    show_one(client.get(f"/repositories/{name}"), json=json)
+    show_one(client.get(_path(name)), json=json)
 
 
 @app.command()
@@ -47,5 +47,11 @@ def tags(
     if names:
         show_lines(client.tag_names(name), json=json)
         return
-    items = client.pages(f"/repositories/{name}/tags")
+    items = client.pages(f"{_path(name)}/tags")
     show_items(items, ("name", "digest", "size", "pushed_by", "updated_at"), json=json)
+
+
+def _path(name: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return path_of("repositories", name)

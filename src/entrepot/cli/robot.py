@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrepot.cli.options import JSON, Expires, Overlap, Permissions
+from entrepot.cli.output import say, show_items, show_json, show_one
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items, show_json, show_one
 from entrepot.cli.token import COLUMNS as TOKEN_COLUMNS
 from entrepot.cli.token import print_secret
 from entrepot.cli.values import limit, pair, place, reference, seconds
@@ -147,7 +147,7 @@ def rotate(
         if len(found) != 1:
             raise Invalid(f"{name} has {len(found)} tokens: say which, as entrepot robot tokens {name} shows them")
         token = found[0]
-    made = client.post(f"{path}/{token}/rotate", {"overlap_seconds": seconds(overlap) or 0})
+    made = client.post(f"{_path(name, 'tokens', token)}/rotate", {"overlap_seconds": seconds(overlap) or 0})
     _print(made, docker_config=print_docker_config, json=json)
 
 
@@ -155,7 +155,7 @@ def rotate(
 @remote
 def revoke(client: "Client", name: Name, token: TokenId) -> None:
     """Revoke a token of a robot."""
-    client.delete(f"{_path(name)}/tokens/{token}")
+    client.delete(_path(name, "tokens", token))
     say(f"revoked {token}")
 
 
@@ -198,10 +198,10 @@ def _print(made: Mapping[str, Any], *, docker_config: bool, json: bool) -> None:
         print_secret(made, json=json)
 
 
-def _path(name: str) -> str:
+def _path(name: str, *parts: str) -> str:
     from entrepot.cli.client import path_of
 
-    return path_of("robots", name)
+    return path_of("robots", name, *parts)
 
 
 def _require_absent(client: "Client", name: str) -> None:

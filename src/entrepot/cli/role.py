@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import say, show_items, show_one
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items, show_one
 
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
@@ -26,7 +26,7 @@ def listing(client: "Client", json: JSON = False) -> None:
 @remote
 def show(client: "Client", name: Name, json: JSON = False) -> None:
     """Show a role."""
-    show_one(client.get(f"/roles/{name}"), json=json)
+    show_one(client.get(_path(name)), json=json)
 
 
 @app.command()
@@ -40,7 +40,7 @@ def put(
     description: Annotated[str, typer.Option("--description", help="Who should have it.")] = "",
 ) -> None:
     """Make a role, or change it: who has it has these permissions then."""
-    client.put(f"/roles/{name}", {"description": description, "permissions": permission})
+    client.put(_path(name), {"description": description, "permissions": permission})
     say(f"the role {name} has {len(permission)} permissions now")
 
 
@@ -48,5 +48,11 @@ def put(
 @remote
 def remove(client: "Client", name: Name) -> None:
     """Remove a role that nobody has."""
-    client.delete(f"/roles/{name}")
+    client.delete(_path(name))
     say(f"removed {name}")
+
+
+def _path(name: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return path_of("roles", name)

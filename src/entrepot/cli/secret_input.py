@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from entrepot.cli.output import ask
 from entrepot.errors import Invalid
 
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the standard input.")]
@@ -23,7 +24,7 @@ def prompt(label: str, option: str, *, confirm: bool = False) -> str:
     """Raises Invalid where nobody can be asked."""
     if not sys.stdin.isatty():
         raise Invalid(f"there is no terminal to ask on: use {option}")
-    return str(typer.prompt(label, hide_input=True, confirmation_prompt=confirm, err=True))
+    return ask(label, secret=True, twice=confirm)
 
 
 def new_password(*, stdin: bool, generate: bool) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ import typer
 from entrepot import settings as settings_module
 from entrepot.cli import direct
 from entrepot.cli.options import ConfigFile, Data
+from entrepot.cli.output import greet
 from entrepot.clock import system_clock
 from entrepot.database.database import Database
 from entrepot.errors import EntrepotError, Unavailable
@@ -124,6 +125,9 @@ def _compare_and_tell(settings: Settings, sending: Connection) -> None:
         direct.work(settings, lambda database: _compare(settings, database))
     except EntrepotError as error:
         sending.send(error.message)
+    except Exception:
+        # What ends a process is written by Python as it is, and the log is where it is looked for.
+        log.exception("the storage could not be compared with the database")
     else:
         sending.send(None)
 
@@ -175,4 +179,4 @@ def _greet(settings: Settings, password: str | None) -> None:
         f"  docker push {host}/team/alpine",
         "",
     ]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    greet(lines)

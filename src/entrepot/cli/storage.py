@@ -8,7 +8,7 @@ from entrepot.audit import record
 from entrepot.audit.record import Act
 from entrepot.cli import direct
 from entrepot.cli.options import ConfigFile, Data
-from entrepot.cli.tables import say
+from entrepot.cli.output import confirm, say
 from entrepot.database.database import Database
 from entrepot.errors import Invalid
 from entrepot.lifecycle import store_identity
@@ -34,7 +34,7 @@ def adopt(
     What is stored and this database does not name becomes garbage: it is listed, moved aside and, days later, removed.
     """
     settings = direct.load(data, config)
-    if not yes and not typer.confirm("What this database does not name will be collected as garbage. Go on?"):
+    if not yes and not confirm("What this database does not name will be collected as garbage. Go on?"):
         raise Invalid("nothing was changed")
 
     async def run(database: Database) -> Identity:

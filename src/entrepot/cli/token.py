@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrepot.cli.options import JSON, Expires, Overlap, Permissions
+from entrepot.cli.output import exact, say, show_items, show_json, text_of
 from entrepot.cli.remote import remote
-from entrepot.cli.tables import say, show_items, show_json, text_of
 from entrepot.cli.values import limit, place, seconds
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def create(
 @remote
 def revoke(client: "Client", token: Id) -> None:
     """Revoke a token: it is good for nothing from now on."""
-    client.delete(f"/account/tokens/{token}")
+    client.delete(_path(token))
     say(f"revoked {token}")
 
 
@@ -52,7 +52,7 @@ def revoke(client: "Client", token: Id) -> None:
 @remote
 def rotate(client: "Client", token: Id, overlap: Overlap = "0s", json: JSON = False) -> None:
     """Replace a token by a new one of the same kind, and print it once."""
-    print_secret(client.post(f"/account/tokens/{token}/rotate", {"overlap_seconds": seconds(overlap) or 0}), json=json)
+    print_secret(client.post(f"{_path(token)}/rotate", {"overlap_seconds": seconds(overlap) or 0}), json=json)
 
 
 def print_secret(made: Mapping[str, Any], *, json: bool) -> None:
@@ -63,4 +63,10 @@ def print_secret(made: Mapping[str, Any], *, json: bool) -> None:
     token = made["token"]
     until = f"good until {text_of(token['expires_at'])}" if token["expires_at"] else "good until it is revoked"
     say(f"token {token['id']} ({token['name']}) of {made['username']}, {until}, and shown this once:")
-    typer.echo(made["secret"])
+    exact(made["secret"])
+
+
+def _path(token: str) -> str:
+    from entrepot.cli.client import path_of
+
+    return path_of("account", "tokens", token)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrepot.cli.options import JSON
+from entrepot.cli.output import exact, say, show_items, show_one
 from entrepot.cli.remote import remote
 from entrepot.cli.secret_input import Generate, PasswordStdin, new_password
-from entrepot.cli.tables import say, show_items, show_one
 from entrepot.cli.token import COLUMNS as TOKEN_COLUMNS
 from entrepot.cli.values import reference, split
 
@@ -68,7 +68,7 @@ def add(
     client.put(path, {**body, "password": password})
     say(f"added local:{name}")
     if generated:
-        typer.echo(password)
+        exact(password)
 
 
 @app.command()
@@ -147,7 +147,7 @@ def reset_password(
     client.put(path, {"password": password}, tag=found.tag)
     say(f"the password of {reference(name)} is changed")
     if generated:
-        typer.echo(password)
+        exact(password)
 
 
 @app.command("import-htpasswd")
@@ -159,7 +159,7 @@ def import_htpasswd(
     json: JSON = False,
 ) -> None:
     """Add the users of an htpasswd file; they go on signing in with the passwords they have."""
-    from entrepot.cli.tables import show
+    from entrepot.cli.output import show
 
     done = client.post("/users/import-htpasswd", {"text": file.read_text(encoding="utf-8"), "replace": replace})
     rows = [(done_to, name, "") for done_to in ("created", "replaced", "kept") for name in done[done_to]]
@@ -180,14 +180,14 @@ def tokens(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def revoke_token(client: "Client", name: Name, token: Annotated[str, typer.Argument(help="Its id.")]) -> None:
     """Revoke a token of a user."""
-    client.delete(f"{_path(name)}/tokens/{token}")
+    client.delete(_path(name, "tokens", token))
     say(f"revoked {token}")
 
 
-def _path(name: str) -> str:
+def _path(name: str, *parts: str) -> str:
     from entrepot.cli.client import path_of
 
-    return path_of("users", *split(name))
+    return path_of("users", *split(name), *parts)
 
 
 def _change(client: "Client", name: str, **values: Any) -> None:

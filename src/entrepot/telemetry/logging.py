@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on the standard output."""
+"""Structured logs: one JSON object a line on the standard output, where nothing in it commands a terminal."""
 
 import asyncio
 import logging
@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 
 import orjson
+
+from entrepot.telemetry.terminal import visible_json
 
 FLUSH_LINES = 64
 FLUSH_SECONDS = 0.1
@@ -18,14 +20,19 @@ class _JSONFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _whole(record.getMessage()),
         }
         request_id = getattr(record, "request_id", None)
         if request_id is not None:
             line["request_id"] = request_id
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+            line["exception"] = _whole(self.formatException(record.exc_info))
+        return visible_json(orjson.dumps(line, default=str)).decode()
+
+
+def _whole(text: str) -> str:
+    """Without the halves of characters that names of files may have, and JSON may not."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def configure(level: str) -> None:
@@ -49,7 +56,7 @@ class AccessLog:
     def write(self, line: dict[str, object]) -> None:
         if not self._enabled:
             return
-        self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self._lines.append(visible_json(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)))
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
