@@ -72,7 +72,7 @@ def _write(columns: Sequence[str], first: Sequence[Sequence[str]], rest: Iterabl
         cells = (text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True))
         return f"  {'   '.join(cells).rstrip()}\n"
 
-    sys.stdout.write(f"\n{padded(columns)} {'─' * (sum(widths) + 3 * len(widths) - 1)} \n")
+    sys.stdout.write(f"\n{padded(map(visible, columns))} {'─' * (sum(widths) + 3 * len(widths) - 1)} \n")
     for row in chain(first, rest):
         sys.stdout.write(padded(text.replace("\n", "; ") for text in row))
 
