@@ -11,9 +11,9 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from entrepot.cli.errors import FAILED, status_of
+from entrepot.cli.errors import FAILED, NotReachable, status_of
 from entrepot.cli.tables import printable
-from entrepot.errors import EntrepotError
+from entrepot.errors import EntrepotError, Unavailable
 
 OPERATING, USING = "Run a registry", "Use a registry"
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "access": ("access", "app", USING),
     "audit": ("audit", "app", USING),
 }
+CAUSE_CHARACTERS_MAX = 300
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -93,13 +94,24 @@ def root(
     """Entrepot, a private container registry."""
 
 
+def _told(error: EntrepotError) -> str:
+    """The message; where something behind the registry fails, with its own words: who runs a command can mend it."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, Unavailable) or isinstance(error, NotReachable):
+        return error.message
+    said = next(iter(str(getattr(cause, "orig", cause)).strip().splitlines()), type(cause).__name__)[
+        :CAUSE_CHARACTERS_MAX
+    ]
+    return error.message if said in error.message else f"{error.message} ({said})"
+
+
 def main() -> None:
     # What any command makes is its owner's alone, whatever the shell says.
     os.umask(0o077)
     try:
         app()
     except EntrepotError as error:
-        print(f"entrepot: {printable(error.message)}", file=sys.stderr)
+        print(f"entrepot: {printable(_told(error))}", file=sys.stderr)
         sys.exit(status_of(error))
     except OSError as error:
         # The machine's own words name the file or the address that is not as it should be.

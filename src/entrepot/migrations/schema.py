@@ -85,7 +85,7 @@ def upgrade(url: str) -> bool:
             return True
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-            raise SchemaLocked(_locked(engine)) from error
+            raise SchemaLocked(_locked(engine)) from None
         raise classify(error) from error
     finally:
         engine.dispose()
