@@ -136,6 +136,14 @@ class StorageSettings(_Section):
     """Let clients fetch blobs from the object store by a presigned URL; false: send them through the registry."""
     small_blob_bytes_max: int = Field(default=32 * 1024, ge=0, le=128 * 1024)
     """Blobs up to this size are kept in the database, which is several times faster for them; 0: only empty ones."""
+    connect_seconds: int = Field(default=5, ge=1, le=300)
+    """How long a connection to the object store may take to be there."""
+    call_seconds: int = Field(default=20, ge=1, le=300)
+    """How long the object store may take, retries and all, to look for, sign, delete or list (a page of) objects."""
+    idle_seconds: int = Field(default=30, ge=1, le=3600)
+    """How long the object store may send nothing of a blob, or let an upload wait before it is asked if it is there."""
+    piece_seconds: int = Field(default=300, ge=1, le=3600)
+    """How long an object store that answers may take for a piece (8 MiB) of an upload; four are under way at once."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the object store: endpoint, region, access_key_id, secret_access_key, allow_http…"""
 

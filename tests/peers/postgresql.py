@@ -31,8 +31,9 @@ CONNECTIONS_MAX = 200
 class PostgreSQL:
     """One server. It refuses to run as root, so root starts it as another user."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, connections_max: int = CONNECTIONS_MAX) -> None:
         self.programs = programs
+        self._connections_max = connections_max
         self._user = _unprivileged_user()
         self._password = secrets.token_urlsafe(12)
         self.directory = Path(tempfile.mkdtemp(prefix="entrepot-postgresql-"))
@@ -46,7 +47,7 @@ class PostgreSQL:
         )
 
     @classmethod
-    def installed(cls) -> Self:
+    def installed(cls, connections_max: int = CONNECTIONS_MAX) -> Self:
         """The newest server of this machine, not started. Skips the test when there is none."""
         versions = sorted(DEBIAN_VERSIONS.glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
         on_path = find_program("initdb")
@@ -54,7 +55,7 @@ class PostgreSQL:
         programs = next((path for path in candidates if (path / "initdb").exists()), None)
         if programs is None:
             cannot_run("no PostgreSQL server is installed", provided_by=PACKAGE)
-        return cls(programs)
+        return cls(programs, connections_max)
 
     def url(self, database: str) -> str:
         """As `database.url` of the settings has it."""
@@ -116,7 +117,7 @@ class PostgreSQL:
             "listen_addresses=127.0.0.1",
             f"port={self.port}",
             f"unix_socket_directories={self.directory}",
-            f"max_connections={CONNECTIONS_MAX}",
+            f"max_connections={self._connections_max}",
             *FAST,
         ]
         command: list[str | Path] = [self.programs / "postgres", "-D", self._cluster]

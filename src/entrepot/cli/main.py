@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from entrepot.cli import output
-from entrepot.cli.errors import FAILED, status_of
-from entrepot.errors import EntrepotError
+from entrepot.cli.errors import FAILED, NotReachable, status_of
+from entrepot.errors import EntrepotError, Unavailable
 
 OPERATING, USING = "Run a registry", "Use a registry"
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "access": ("access", "app", USING),
     "audit": ("audit", "app", USING),
 }
+CAUSE_CHARACTERS_MAX = 300
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -101,6 +102,17 @@ def root(
     """Entrepot, a private container registry."""
 
 
+def _told(error: EntrepotError) -> str:
+    """The message; where something behind the registry fails, with its own words: who runs a command can mend it."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, Unavailable) or isinstance(error, NotReachable):
+        return error.message
+    said = next(iter(str(getattr(cause, "orig", cause)).strip().splitlines()), type(cause).__name__)[
+        :CAUSE_CHARACTERS_MAX
+    ]
+    return error.message if said in error.message else f"{error.message} ({said})"
+
+
 def main() -> None:
     # What any command makes is its owner's alone, whatever the shell says.
     os.umask(0o077)
@@ -119,13 +131,13 @@ def _run() -> int:
         try:
             app()
         except SystemExit as end:
-            sys.stdout.flush()
+            output.flush()
             return end.code if isinstance(end.code, int) else 0
     except EntrepotError as error:
         # Imported here because it takes 100 ms that commands without settings do without.
         from entrepot.settings import SettingsInvalid
 
-        output.fail(error.message, lines=isinstance(error, SettingsInvalid))
+        output.fail(_told(error), lines=isinstance(error, SettingsInvalid))
         return status_of(error)
     except OSError as error:
         # The machine's own words name the file or the address that is not as it should be.

@@ -148,6 +148,11 @@ def _takes(file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
     file.flush()
 
 
+def flush() -> None:
+    """Raises OSError when what was written has not arrived."""
+    sys.stdout.flush()
+
+
 # For the person, on the standard error.
 
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -53,6 +53,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 _NO_ROOM = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
 _BUSY = "the registry's database is busy: try again later"
+_NOTHING = text("SELECT 1")
 _RELAX = text("SET LOCAL synchronous_commit = off")
 
 
@@ -84,7 +85,7 @@ class PostgreSQLDatabase:
         self._feeds: list[_PostgreSQLFeed] = []
 
     def open_feed(self) -> ChangeFeed:
-        feed = _PostgreSQLFeed(self._url)
+        feed = _PostgreSQLFeed(self._url, self._hold_one)
         self._feeds.append(feed)
         return feed
 
@@ -115,6 +116,11 @@ class PostgreSQLDatabase:
             await feed.close()
         self._threads.shutdown(wait=True)
         self._engine.dispose()
+
+    async def _hold_one(self) -> None:
+        """Have a connection before there is anything to do with it: where others take all, who is late gets none."""
+        with contextlib.suppress(DatabaseUnavailable):
+            await self.read(lambda connection: connection.execute(_NOTHING).close())
 
     def _transaction(self, function: Callable[[Connection], T], until: float, *, durable: bool) -> T:
         attempt = 1
@@ -203,10 +209,15 @@ def _has_room(error: DBAPIError) -> bool:
 
 
 class _PostgreSQLFeed:
-    """A connection that listens. While it is down, or does not answer, nothing that is cached is trusted."""
+    """A connection that listens. While it is down, or does not answer, nothing that is cached is trusted.
 
-    def __init__(self, url: URL) -> None:
+    `hold_one` is called whenever the server is there, at the start and after a fail-over.
+    """
+
+    def __init__(self, url: URL, hold_one: Callable[[], Coroutine[None, None, None]]) -> None:
         self._conninfo = _conninfo(url)
+        self._hold_one = hold_one
+        self._holding: asyncio.Task[None] | None = None
         self._topics: list[str] = []
         self._missed = True
         self._trusted_until = 0.0
@@ -230,9 +241,11 @@ class _PostgreSQLFeed:
         return topics
 
     async def close(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for task in (self._task, self._holding):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _listen(self) -> None:
         while True:
@@ -246,6 +259,8 @@ class _PostgreSQLFeed:
                 ) as connection:
                     await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                     self._missed = True
+                    if self._holding is None or self._holding.done():
+                        self._holding = self._loop.create_task(self._hold_one())
                     while True:
                         # What was committed before the question is announced before the answer.
                         asked = self._loop.time()

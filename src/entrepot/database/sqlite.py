@@ -63,7 +63,10 @@ class SQLiteDatabase:
         self._writer.start()
 
     def open_feed(self) -> ChangeFeed:
-        return _SQLiteFeed(self._path)
+        try:
+            return _SQLiteFeed(self._path)
+        except sqlite3.Error as error:
+            raise DatabaseUnavailable(UNAVAILABLE) from error
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

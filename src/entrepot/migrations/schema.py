@@ -1,5 +1,6 @@
 """Brings a database to the newest schema, and tells whether it is."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -25,6 +26,27 @@ from entrepot.namespaces import tables as namespaces
 HEAD = "0001"
 """The newest revision; a test compares it with the tree. Known here so that starting need not load Alembic (0.2 s)."""
 ADVISORY_LOCK = 0x656E7472
+APPLICATION_NAME = "entrepot migration"
+LOCK_SECONDS = 5
+"""How long a migration waits for a lock on PostgreSQL. Whoever wants that table waits behind it, and gives up later."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_LOCKED = (
+    f"the database is not migrated: others use what has to change, and this stopped to wait after {LOCK_SECONDS} s, "
+    "so that nobody has to wait behind it"
+)
+_ENDS_WITH_ITS_MACHINE = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000"
+)
+"""The same as KEEPS_ALIVE, for the server: what a machine that is gone has locked is free again within 11 s."""
+_HOLDERS_MAX = 3
+_HOLDERS = text("""
+    SELECT pid, usename, application_name, round(extract(epoch FROM now() - xact_start)) AS seconds
+    FROM pg_stat_activity AS sessions
+    WHERE datname = current_database() AND xact_start IS NOT NULL AND application_name <> :own AND EXISTS (
+        SELECT FROM pg_locks WHERE pg_locks.pid = sessions.pid AND locktype = 'relation' AND granted
+    ) AND pid <> pg_backend_pid()
+    ORDER BY xact_start LIMIT :count
+""")
 DOMAINS = (access, audit, content, database, identity, lifecycle, namespaces)
 """Imported so that the metadata is complete."""
 
@@ -40,10 +62,15 @@ class SchemaTooNew(Unavailable):
     pass
 
 
+class SchemaLocked(Unavailable):
+    pass
+
+
 def upgrade(url: str) -> bool:
     """Migrate to HEAD if needed; True when something was done. Any number of processes may call this at once.
 
-    Raises SchemaTooNew for a database that a newer version of this program has migrated."""
+    Raises SchemaTooNew for a database that a newer version of this program has migrated, SchemaLocked for one where
+    others hold what has to be changed."""
     engine = _engine(url)
     try:
         with _alone(engine), engine.connect() as connection:
@@ -57,6 +84,8 @@ def upgrade(url: str) -> bool:
                 _run_alembic(connection, before)
             return True
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise SchemaLocked(_locked(engine)) from None
         raise classify(error) from error
     finally:
         engine.dispose()
@@ -103,11 +132,35 @@ def _run_alembic(connection: Connection, before: str | None) -> None:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    elif parsed.database:
+        # Imported here because it takes 50 ms, and a registry on SQLite starts without it.
+        from entrepot.database.postgresql import CONNECT_TIMEOUT_SECONDS, KEEPS_ALIVE
+
+        arguments = {
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": APPLICATION_NAME,
+            "options": f"-c lock_timeout={LOCK_SECONDS * 1000} {_ENDS_WITH_ITS_MACHINE}",
+            **KEEPS_ALIVE,
+        }
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=arguments)
+    if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        return create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    return create_engine(parsed, poolclass=NullPool)
+    return create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def _locked(engine: Engine) -> str:
+    """What a person has to know to go on."""
+    with contextlib.suppress(DBAPIError), engine.connect() as connection:
+        holders = connection.execute(_HOLDERS, {"own": APPLICATION_NAME, "count": _HOLDERS_MAX}).all()
+        if holders:
+            named = ", ".join(
+                f"process {pid} (user {name!r}, application {application!r}, {seconds} s)"
+                for pid, name, application, seconds in holders
+            )
+            return (
+                f"{_LOCKED}. Transactions that are open: {named}. Wait until they are over, or end one "
+                f"(SELECT pg_terminate_backend({holders[0].pid})), and start this again"
+            )
+    return f"{_LOCKED}. Look for transactions that are open (pg_stat_activity), and start this again once they are over"
 
 
 @contextmanager
@@ -134,6 +187,8 @@ def _alone(engine: Engine) -> Iterator[None]:
     """One process at a time migrates a database."""
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
+            # However long another one takes: nobody else waits behind this.
+            connection.execute(text("SET lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
             yield
         return

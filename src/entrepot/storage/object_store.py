@@ -2,11 +2,14 @@
 
 An object store cannot append: every request that sends bytes makes one part, an object of its own. An upload of one
 part *is* the blob, under the part's key; several parts are joined once, when the upload is closed.
+
+No call waits forever (decision 0025): those that move no blob have a limit in all; those that do have one for silence.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -23,25 +26,27 @@ PIECES_CONCURRENT_MAX = 4
 READ_BYTES = 4 * 1024 * 1024
 PRESIGNED_SECONDS = 1200
 _FAILURES = (BaseError, OSError)
-"""What obstore raises: its own errors, and Python's where it acts as a file."""
+"""What obstore raises: its own errors, and Python's where it acts as a file, and for a limit that is over."""
+
+T = TypeVar("T")
 
 
 class ObjectStoreDriver:
     """Blobs in one bucket, shared by any number of machines."""
 
-    def __init__(self, store: ObjectStore, *, redirects: bool) -> None:
+    def __init__(
+        self, store: ObjectStore, sending: ObjectStore, *, redirects: bool, call_seconds: float, idle_seconds: float
+    ) -> None:
+        """`sending` is the same store as a client that waits longer for an answer, which comes after what is sent."""
         self._store = store
+        self._sending = sending
         self._redirects = redirects
+        self._call_seconds = call_seconds
+        self._idle_seconds = idle_seconds
 
     async def open_part(self, upload: UploadState) -> "_PartWriter":
         part = layout.new_part()
-        writer = obstore.open_writer_async(
-            self._store,
-            layout.part(upload.id, part),
-            buffer_size=PART_BYTES,
-            max_concurrency=PIECES_CONCURRENT_MAX,
-        )
-        return _PartWriter(upload, part, writer)
+        return _PartWriter(upload, part, self._writer(layout.part(upload.id, part)), self)
 
     async def read_upload(self, upload: UploadState) -> AsyncIterator[bytes]:
         for part in upload.parts:
@@ -62,11 +67,10 @@ class ObjectStoreDriver:
             return location
         location = layout.blob(digest, upload.id, layout.new_part())
         try:
-            async with obstore.open_writer_async(
-                self._store, location, buffer_size=PART_BYTES, max_concurrency=PIECES_CONCURRENT_MAX
-            ) as writer:
-                async for piece in self.read_upload(upload):
-                    await writer.write(piece)
+            writer = self._writer(location)
+            async for piece in self.read_upload(upload):
+                await self.while_it_answers(writer.write(piece))
+            await self.while_it_answers(writer.close())
         except _FAILURES as error:
             raise _unavailable() from error
         await self.discard(upload)
@@ -74,7 +78,7 @@ class ObjectStoreDriver:
 
     async def put(self, location: str, content: bytes) -> None:
         try:
-            await obstore.put_async(self._store, location, content)
+            await self.while_it_answers(obstore.put_async(self._sending, location, content))
         except _FAILURES as error:
             raise _unavailable() from error
 
@@ -83,7 +87,8 @@ class ObjectStoreDriver:
 
     async def size(self, location: str) -> int | None:
         try:
-            return (await obstore.head_async(self._store, location))["size"]
+            async with asyncio.timeout(self._call_seconds):
+                return (await obstore.head_async(self._store, location))["size"]
         except FileNotFoundError:
             return None
         except _FAILURES as error:
@@ -92,8 +97,14 @@ class ObjectStoreDriver:
     async def access(self, location: str) -> Access:
         if not self._redirects:
             return Proxied()
-        signed: Any = self._store
-        return Redirect(await obstore.sign_async(signed, "GET", location, timedelta(seconds=PRESIGNED_SECONDS)))
+        signing: Any = self._store
+        try:
+            # It is a calculation, but for credentials that have to be fetched.
+            async with asyncio.timeout(self._call_seconds):
+                url = await obstore.sign_async(signing, "GET", location, timedelta(seconds=PRESIGNED_SECONDS))
+        except _FAILURES as error:
+            raise _unavailable() from error
+        return Redirect(url)
 
     async def read(self, location: str, start: int, end: int) -> AsyncIterator[bytes]:
         if start >= end:
@@ -113,7 +124,8 @@ class ObjectStoreDriver:
 
     async def move(self, location: str, target: str) -> None:
         try:
-            await obstore.rename_async(self._store, location, target)
+            # Whoever copies may have gigabytes to copy before they answer.
+            await self.while_it_answers(obstore.rename_async(self._sending, location, target))
         except FileNotFoundError:
             return
         except _FAILURES as error:
@@ -128,18 +140,23 @@ class ObjectStoreDriver:
         return self._listing(layout.GARBAGE)
 
     async def _listing(self, prefix: str) -> AsyncIterator[StoredObject]:
-        try:
-            async for page in obstore.list(self._store, prefix=f"{prefix}/"):
-                for entry in page:
-                    yield StoredObject(entry["path"], int(entry["last_modified"].timestamp() * 1000))
-        except _FAILURES as error:
-            raise _unavailable() from error
+        pages = obstore.list(self._store, prefix=f"{prefix}/")
+        while True:
+            try:
+                async with asyncio.timeout(self._call_seconds):
+                    page = await anext(pages, None)
+            except _FAILURES as error:
+                raise _unavailable() from error
+            if page is None:
+                return
+            for entry in page:
+                yield StoredObject(entry["path"], int(entry["last_modified"].timestamp() * 1000))
 
     async def check_reading(self) -> None:
         try:
             # Nothing is there: a bucket that can be listed says so at once, however much is in it.
-            async for _ in obstore.list(self._store, prefix="ready/"):
-                break
+            async with asyncio.timeout(self._call_seconds):
+                await anext(obstore.list(self._store, prefix="ready/"), None)
         except _FAILURES as error:
             raise _unavailable() from error
 
@@ -149,10 +166,26 @@ class ObjectStoreDriver:
     async def close(self) -> None:
         return None
 
+    async def while_it_answers(self, step: Awaitable[T]) -> T:
+        """Wait for what may take long, as long as the store says something when it is asked whether it is there."""
+        task = asyncio.ensure_future(step)
+        try:
+            while not (await asyncio.wait({task}, timeout=self._idle_seconds))[0]:
+                await self.check_reading()
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _writer(self, location: str) -> Any:
+        return obstore.open_writer_async(
+            self._sending, location, buffer_size=PART_BYTES, max_concurrency=PIECES_CONCURRENT_MAX
+        )
+
     async def _delete(self, keys: list[str]) -> None:
         for key in keys:
             try:
-                await obstore.delete_async(self._store, key)
+                async with asyncio.timeout(self._call_seconds):
+                    await obstore.delete_async(self._store, key)
             except FileNotFoundError:
                 continue
             except _FAILURES as error:
@@ -162,10 +195,11 @@ class ObjectStoreDriver:
 class _PartWriter:
     """One part, put in pieces. It exists only once it is closed: nothing of it is kept before."""
 
-    def __init__(self, upload: UploadState, part: str, writer: Any) -> None:
+    def __init__(self, upload: UploadState, part: str, writer: Any, driver: ObjectStoreDriver) -> None:
         self._upload = upload
         self._part = part
         self._writer = writer
+        self._driver = driver
         self._written = 0
         self._closed = False
 
@@ -180,11 +214,11 @@ class _PartWriter:
         joined = b"".join(pieces)
         try:
             if joined:
-                await self._writer.write(joined)
+                await self._driver.while_it_answers(self._writer.write(joined))
                 self._written += len(joined)
             # A part without bytes would only mean that several have to be joined.
             if last and (self._written or not self._upload.parts):
-                await self._writer.close()
+                await self._driver.while_it_answers(self._writer.close())
                 self._closed = True
         except _FAILURES as error:
             raise _unavailable() from error

@@ -12,10 +12,10 @@ from entrepot.storage.filesystem import FilesystemDriver
 from entrepot.storage.store import BlobStore, StoredBlob
 
 SCHEMES = ("file", "s3", "gs", "az")
-CONNECT_SECONDS = 5
-"""How long a connection to an object store may take to be there."""
-RETRIES_MAX, RETRY_SECONDS = 3, 30
-"""How often, and for how long, one call to an object store is tried again: clients wait, and come again themselves."""
+RETRIES_MAX = 3
+"""How often one call to an object store is tried again: clients wait, and come again themselves."""
+UNLIMITED = timedelta(days=365)
+"""For a whole transfer, which takes as long as its bytes need: the object store's client would end it after 30 s."""
 
 
 def open_store(settings: StorageSettings, data: Path, on_damage: Callable[[StoredBlob], None]) -> BlobStore:
@@ -50,19 +50,37 @@ def _first_line(error: Exception) -> str:
 def _object_store(settings: StorageSettings, url: str) -> Driver:
     # Imported here because it takes 60 ms, and a registry on local files starts without it.
     from obstore.exceptions import BaseError
-    from obstore.store import from_url
+    from obstore.store import ObjectStore, from_url
 
     from entrepot.storage.object_store import ObjectStoreDriver
 
     options: dict[str, str] = dict(settings.options)
     allow_http = options.pop("allow_http", "false").lower() == "true"
-    try:
-        store = from_url(  # type: ignore[call-overload]
+
+    def client(silent_seconds: int) -> ObjectStore:
+        """`silent_seconds` is the time until the first byte of an answer, sending included, and between two of it."""
+        opened: ObjectStore = from_url(  # type: ignore[call-overload]
             url,
             config=options,
-            client_options={"allow_http": allow_http, "connect_timeout": f"{CONNECT_SECONDS}s"},
-            retry_config={"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            client_options={
+                "allow_http": allow_http,
+                "connect_timeout": timedelta(seconds=settings.connect_seconds),
+                "read_timeout": timedelta(seconds=silent_seconds),
+                "timeout": UNLIMITED,
+            },
+            # No call that met a silent store begins again: that would take it twice its time.
+            retry_config={"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=silent_seconds)},
         )
+        return opened
+
+    try:
+        reading, sending = client(settings.idle_seconds), client(settings.piece_seconds)
     except (BaseError, ValueError) as error:
         raise Invalid(f"storage.url or storage.options cannot be used: {_first_line(error)}") from None
-    return ObjectStoreDriver(store, redirects=settings.redirect)
+    return ObjectStoreDriver(
+        reading,
+        sending,
+        redirects=settings.redirect,
+        call_seconds=settings.call_seconds,
+        idle_seconds=settings.idle_seconds,
+    )

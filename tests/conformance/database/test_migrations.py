@@ -2,23 +2,28 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
 import entrepot.migrations
 from entrepot.errors import Unavailable
 from entrepot.migrations import schema
-from entrepot.migrations.schema import SchemaTooNew
+from entrepot.migrations.schema import SchemaLocked, SchemaTooNew
 from tests.conformance.database.conftest import POSTGRESQL, SQLITE
+from tests.peers.entrepot import PROGRAM
+from tests.peers.process import run
 
 SECONDS_MAX = 60
 
@@ -182,6 +187,58 @@ def test_migration_that_fails_in_the_middle_leaves_nothing(empty_url: str) -> No
         schema.upgrade(empty_url)
     assert tables(empty_url) <= {"tags", "alembic_version"}
     assert revision(empty_url) is None
+
+
+@pytest.mark.parametrize("backend", [POSTGRESQL], indirect=True)
+def test_migration_that_others_keep_waiting_gives_up_and_says_who(empty_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(empty_url, autocommit=True, application_name="a backup") as other:
+        other.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+        with other.transaction():
+            other.execute("LOCK TABLE alembic_version IN SHARE MODE")
+            with pytest.raises(SchemaLocked) as raised:
+                schema.upgrade(empty_url)
+            assert "application 'a backup'" in raised.value.message
+            assert f"pg_terminate_backend({other.info.backend_pid})" in raised.value.message
+            assert (tables(empty_url), revision(empty_url)) == ({"alembic_version"}, None)
+
+            command = run(
+                [PROGRAM, "migrate", "--data", tmp_path],
+                environment={"ENTREPOT_DATABASE_URL": empty_url},
+                succeeds=False,
+            )
+            assert (command.returncode, command.stdout) == (1, "")
+            (line,) = command.stderr.splitlines()
+            assert line.startswith("entrepot: the database is not migrated")
+            assert f"process {other.info.backend_pid} " in line
+    assert schema.upgrade(empty_url)
+
+
+@pytest.mark.parametrize("backend", [POSTGRESQL], indirect=True)
+def test_process_waits_longer_for_another_that_migrates(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [schema.ADVISORY_LOCK])
+        release = threading.Timer(2, lambda: other.execute("SELECT pg_advisory_unlock(%s)", [schema.ADVISORY_LOCK]))
+        release.start()
+        assert not schema.upgrade(url)
+        release.join()
+
+
+@pytest.mark.parametrize("backend", [POSTGRESQL], indirect=True)
+def test_migration_notices_that_the_other_end_of_its_connection_is_gone(url: str) -> None:
+    parameters: list[dict[str, str]] = []
+
+    def connected_to(opened: Any, record: object) -> None:
+        parameters.append(opened.info.get_parameters())
+
+    event.listen(Engine, "connect", connected_to)
+    try:
+        schema.upgrade(url)
+    finally:
+        event.remove(Engine, "connect", connected_to)
+    assert parameters
+    for given in parameters:
+        assert {"tcp_user_timeout", "keepalives_idle", "keepalives_interval", "connect_timeout"} <= set(given)
 
 
 @pytest.mark.parametrize("backend", [SQLITE], indirect=True)
