@@ -1,18 +1,21 @@
 """Bodies that are held whole, and requests that are never finished, by the hundred: others find room beside them."""
 
+import os
 import select
 import socket
 import struct
 from contextlib import ExitStack
 from pathlib import Path
 
+from entrepot.connections import PIECE_BYTES
 from entrepot.http.bodies import BYTES_PER_NETWORK_MAX
 from entrepot.oci.manifest import MANIFEST_BYTES_MAX
 from tests.hostile.crowd import eventually
-from tests.hostile.http2 import RST_STREAM, HTTP2Connection, frame, request_fields
+from tests.hostile.http2 import RST_STREAM, WINDOW_UPDATE, HTTP2Connection, frame, request_fields
 from tests.hostile.target import OCI_MANIFEST, Target, push_image
 from tests.hostile.wire import Connection
 from tests.peers.entrepot import Entrepot
+from tests.peers.process import descendants
 
 REPOSITORY = "hostile/memory"
 ANNOUNCED = [("Content-Type", OCI_MANIFEST), ("Content-Length", str(MANIFEST_BYTES_MAX))]
@@ -74,3 +77,44 @@ def test_one_address_has_its_share_of_requests_over_http2(tmp_path: Path) -> Non
             connection.send(frame(RST_STREAM, 0, stream, CANCEL))
         eventually(lambda: connection.ask(own).status == 200, "none is over")
         assert f"127.0.0.1 has {share} requests" in server.log_path.read_text()
+
+
+def test_answers_that_nobody_takes_are_not_held_whole(tmp_path: Path) -> None:
+    """Neither large manifests nor the files of blobs: a client opens streams, and takes 64 KiB of each."""
+    streams = 150
+    with Entrepot(tmp_path, workers=1) as server, HTTP2Connection(server.port) as connection:
+        target = Target(server)
+        image = push_image(target, REPOSITORY)
+        large = image.payload.ljust(MANIFEST_BYTES_MAX)
+        assert target.push_manifest(REPOSITORY, "large", large).status == 201
+        blob = target.push_blob(REPOSITORY, b"large" * 2_000_000)
+        family = descendants(server.server.pid)
+        before = sum(map(_memory, family))
+
+        manifest = request_fields("GET", f"/v2/{REPOSITORY}/manifests/large", target.authorization)
+        file = request_fields("GET", f"/v2/{REPOSITORY}/blobs/{blob}", target.authorization)
+        begun = [connection.open(fields) for _ in range(streams // 2) for fields in (manifest, file)]
+        eventually(lambda: sum(_files(pid, "/blobs/") for pid in family) == streams // 2, "the blobs are not sent")
+        assert target.ask("GET", "/v2/").status == 200
+        assert sum(map(_memory, family)) - before < streams * 16 * PIECE_BYTES
+        # Who takes them gets them whole.
+        for stream, content in ((begun[0], large), (begun[1], b"large" * 2_000_000)):
+            connection.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 2**30)))
+            answer = connection.answer(stream)
+            assert (answer.status, answer.body) == (200, content)
+
+
+def _memory(pid: int) -> int:
+    """Resident, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _files(pid: int, part: str) -> int:
+    """How many files with this in their path are open."""
+    opened = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            opened += part in str(file.readlink())
+        except FileNotFoundError:
+            continue  # Closed meanwhile.
+    return opened
