@@ -216,6 +216,18 @@ def test_terms_that_make_no_sense_are_refused(people: People, terms: dict[str, o
     assert says in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-12:00"]
+)
+def test_time_at_the_ends_of_the_calendar_is_refused(people: People, time: str) -> None:
+    """In UTC it is in no year that there is."""
+    person, namespace = people.person(), new_namespace()
+    granted = people.ask_to_grant(people.admin, "reader", {"user": person.key}, "namespace", namespace, expires_at=time)
+    for answer in (granted, *(people.admin.get(f"{API}/audit", params={name: time}) for name in ("from", "to"))):
+        assert answer.status_code == 422
+        assert "1 to 9999" in answer.text
+
+
 def test_everyone_is_given_only_what_reads(people: People) -> None:
     namespace = new_namespace()
     everyone = {"kind": "everyone"}

@@ -30,7 +30,8 @@ def _token(client: httpx.Client, robot: str, **fields: object) -> httpx.Response
 def test_owner_makes_no_token_of_a_robot_that_can_do_more(people: People) -> None:
     team = new_namespace()
     strong = _robot(people, f"{team}/app/root", "administrator", "registry")
-    elsewhere = _robot(people, f"{team}/app/deploy", "developer", "namespace", new_namespace())
+    hidden = new_namespace()
+    elsewhere = _robot(people, f"{team}/app/deploy", "developer", "namespace", hidden)
     own = _robot(people, f"{team}/app/ci", "developer", "repository", f"{team}/app")
     known = people.admin.post(f"{strong}/tokens", json={"name": "known"}).json()["token"]["id"]
     places = (("namespace", team), ("repository", f"{team}/app"), ("pattern", f"{team}/*"))
@@ -39,6 +40,8 @@ def test_owner_makes_no_token_of_a_robot_that_can_do_more(people: People) -> Non
             answer = _token(owner, robot)
             assert answer.status_code == 403
             assert "hands out rights that you do not have yourself" in answer.json()["detail"]
+            # What a robot has elsewhere tells nobody what is there.
+            assert hidden not in answer.text
         assert owner.post(f"{strong}/tokens/{known}/rotate", json={}).status_code == 403
         assert _token(owner, own).status_code == 201 or owner.get(own).status_code == 403
     # Limited to what the owner has, it is no more than that.

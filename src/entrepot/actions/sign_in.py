@@ -48,11 +48,16 @@ log = logging.getLogger(__name__)
 
 BEARER_TOPIC = "bearer"
 """Verified signatures depend on nothing that changes: nobody announces this topic."""
+RIGHT_TOPIC = "right passwords"
+"""Local users and the hashes that their passwords were compared with. Nobody announces this topic: it is looked whether
+the hash is still the user's. Else a change of any user would have everybody's password hashed again, 0.25 s each."""
 FORGIVEN_TOPIC = "forgiven"
 """When it was last looked whether somebody who is right had failed before: nobody announces this topic either."""
 FORGIVEN_EVERY_MS = 60_000
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
+OWN_TRUSTED_MS = 10**12
+"""The same for local users: until something about them changes."""
 DAY_MS = 24 * 3600 * 1000
 _LIMIT_BYTES = 200
 _BCRYPT_COST = "bcrypt cost"
@@ -86,7 +91,7 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
     if tokens.looks_like_token(password):
         return await with_token(app, password, origin, name)
     key = hashlib.sha256(f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")).digest()
-    if (known := _confirmed(app, key)) is not None:
+    if (known := _confirmed(app, key) or await _still_right(app, name, key)) is not None:
         await _forgive(app, name, origin)
         return known
     began = time.monotonic()
@@ -104,6 +109,28 @@ def _confirmed(app: App, key: bytes) -> Principal | None:
     return known.principal if known is not None and known.until_ms > app.clock() else None
 
 
+async def _still_right(app: App, name: str, key: bytes) -> Principal | None:
+    """Who a local user is whose password was right before, if it is the same and the user may still sign in."""
+    right: tuple[int, str] | None = app.cache.get(RIGHT_TOPIC, key)
+    if right is None:
+        return None
+    stamp = app.cache.stamp()
+    user = await app.database.look_up(_account_with, name, right)
+    if user is None:
+        return None
+    principal = accounts.principal(user, Credential("password"))
+    app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + OWN_TRUSTED_MS), 600)
+    return principal
+
+
+def _account_with(connection: Connection, name: str, right: tuple[int, str]) -> User | None:
+    local = users.find(connection, users.LOCAL, name)
+    if local is None or (local.id, local.password_hash) != right or not local.usable:
+        return None
+    account = users.account(connection, local)
+    return account if account.usable else None
+
+
 async def _forgive(app: App, name: str, origin: Origin) -> None:
     """Forget wrong passwords of who is right, here too, where nothing is checked any more: now and then is enough."""
     counted, now_ms = lockout.keys(name, origin.address), app.clock()
@@ -119,7 +146,7 @@ async def _forgive(app: App, name: str, origin: Origin) -> None:
 async def _confirm(app: App, name: str, password: str, origin: Origin, key: bytes) -> Principal:
     stamp = app.cache.stamp()
     try:
-        user, trusted_ms = await _check_password(app, name, password, origin)
+        user, local = await _check_password(app, name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
         await _failed(app, name, origin, error)
         if isinstance(error, AccountLocked):
@@ -127,7 +154,10 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
         raise
     principal = accounts.principal(user, Credential("password"))
     await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
+    trusted_ms = EXTERNAL_TRUSTED_MS if local is None else OWN_TRUSTED_MS
     app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + trusted_ms), 600)
+    if local is not None:
+        app.cache.put(app.cache.stamp(), RIGHT_TOPIC, key, (local.id, local.password_hash), 600)
     return principal
 
 
@@ -306,8 +336,8 @@ def _record_refreshable(connection: Connection, app: App, principal: Principal, 
     return text
 
 
-async def _check_password(app: App, name: str, password: str, origin: Origin) -> tuple[User, int]:
-    """The user, and for how many milliseconds the password may be taken as right without another look."""
+async def _check_password(app: App, name: str, password: str, origin: Origin) -> tuple[User, User | None]:
+    """The user; and the local one whose password it is, as it was compared, None for a directory's."""
     if len(password) > passwords.PASSWORD_CHARACTERS_MAX or "\x00" in name or len(name) > users.NAME_CHARACTERS_MAX:
         raise _wrong()
     if name.startswith(ROBOT_PREFIX):
@@ -324,9 +354,9 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         right = await place.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
     try:
         if local is not None:
-            user, trusted_ms = await _own_user(app, local, password, right=right), 10**12
+            user = await _own_user(app, local, password, right=right)
         else:
-            user, trusted_ms = await _directory_user(app, name, password), EXTERNAL_TRUSTED_MS
+            user = await _directory_user(app, name, password)
     except (Unauthenticated, ProviderUnavailable, TooManyLogins) as error:
         if not isinstance(error, Unauthenticated):
             await _note(app, lockout.give_back, reserved)
@@ -336,7 +366,7 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         raise
     await _note(app, lockout.succeeded, counted, app.clock(), reserved)
     _require_usable(app, user)
-    return user, trusted_ms
+    return user, local
 
 
 def _look(

@@ -249,8 +249,10 @@ def _time(text: str | None) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        # Beyond the first and the last day, it may be in no year at all in UTC.
+        moment = moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+    except (ValueError, OverflowError):
         raise Invalid(f"{text!r} is no time: write it as 2026-11-25T10:00:00Z or 2026-11-25") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)

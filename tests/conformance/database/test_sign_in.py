@@ -343,6 +343,50 @@ async def test_password_that_was_right_is_not_once_it_is_changed(registry: Regis
     assert (await registry.sign_in("alice", OTHER_PASSWORD)).key == "local:alice"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_password_that_was_right_is_not_hashed_again_when_others_change(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await registry.local("alice"), await registry.local("bob")
+    account = await registry.local("account")
+    hashed = 0
+    verify = passwords.Place.verify
+
+    async def counted(self: passwords.Place, *arguments: Any) -> bool:
+        nonlocal hashed
+        hashed += 1
+        return await verify(self, *arguments)
+
+    async def signed_in(password: str = PASSWORD) -> str:
+        registry.app.cache.refresh()  # As each request does.
+        return (await registry.sign_in("alice", password)).key
+
+    monkeypatch.setattr(passwords.Place, "verify", counted)
+    assert await signed_in() == "local:alice"
+    for values in ({"email": "b@example.test"}, {"disabled": True}, {"disabled": False}):
+        await registry.change(bob, **values)
+        assert await signed_in() == "local:alice"
+    await registry.change(alice, linked_to=account.id)
+    assert await signed_in() == "local:account"
+    assert hashed == 1
+
+    # Whatever concerns alice does.
+    await registry.change(account, disabled=True)
+    registry.app.cache.refresh()
+    assert await registry.refused("alice", PASSWORD) is AccountDisabled
+    await registry.change(account, disabled=False)
+    await registry.app.database.write(users.set_password, "alice", passwords.hash_password(OTHER_PASSWORD))
+    registry.app.cache.refresh()
+    assert await registry.refused("alice", PASSWORD) is CredentialsInvalid
+    assert await signed_in(OTHER_PASSWORD) == "local:account"
+    await registry.app.database.write(users.remove, alice)
+    registry.app.cache.refresh()
+    assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
+    again = await registry.local("alice")
+    registry.app.cache.refresh()
+    assert (await registry.sign_in("alice", PASSWORD)).user_id == again.id != alice.id
+
+
 async def test_directory_is_asked_again_after_a_minute(registry: Registry) -> None:
     registry.first.put(ALICE, PASSWORD)
     await registry.sign_in("alice", PASSWORD)

@@ -102,8 +102,8 @@ def require(standing: Standing, wanted: Iterable[Wanted], what: str) -> None:
     found = reach.lacking(standing.holder, wanted)
     if found:
         raise Denied(
-            f"{what} hands out rights that you do not have yourself: {_listed(found)}. Ask an administrator",
-            {"lacking": [f"{lack} in {lack.place}" for lack in found[:SHOWN_MAX]]},
+            f"{what} hands out rights that you do not have yourself: {_listed(standing, found)}. Ask an administrator",
+            {"lacking": [_shown(standing, lack) for lack in found[:SHOWN_MAX]]},
         )
 
 
@@ -138,6 +138,15 @@ def _rights(connection: Connection, user: User) -> rights.Rights:
     return rights.load(connection, user.id, groups.of_user(connection, user.id))
 
 
-def _listed(found: Sequence[Lack]) -> str:
-    texts = [f"{lack} in {lack.place}" for lack in found[:3]]
+def _shown(standing: Standing, lack: Lack) -> str:
+    """Without the name of a place of others: what a target has there tells nobody else that it exists."""
+    holder, path = standing.holder, lack.place.anchor
+    sees = holder.administrator or lack.place == _REGISTRY
+    if sees or (path is not None and holder.rights.roles_at(path, holder.context)):
+        return f"{lack} in {lack.place}"
+    return f"{lack} in a place that you do not see"
+
+
+def _listed(standing: Standing, found: Sequence[Lack]) -> str:
+    texts = [_shown(standing, lack) for lack in found[:3]]
     return ", ".join(texts) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from entrepot.access.places import Place
 from entrepot.errors import Invalid
@@ -15,7 +15,17 @@ Reference = Annotated[
     Field(max_length=REFERENCE_CHARACTERS_MAX, pattern=r"^[^:]+:.+$", examples=["local:alice", "robot:team/ci"]),
 ]
 """`provider:name` of a user, a robot or a group."""
-Time = AwareDatetime
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def _in_the_calendar(time: datetime) -> datetime:
+    """Raises ValueError for a time that is in another year, before the first or after the last, in UTC."""
+    if not _FIRST <= time <= _LAST:
+        raise ValueError("the time is not within the years 1 to 9999")
+    return time
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
 PlaceKind = Literal["registry", "namespace", "repository", "pattern"]
 
 
