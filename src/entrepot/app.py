@@ -1,5 +1,6 @@
 """App: everything a request needs that lives longer than the request. The one place that opens and closes resources."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -57,6 +58,8 @@ class App:
     requests_of_addresses: Brake | None
     """None where there is no limit."""
     forwarder: Forwarder
+    large_manifests: asyncio.Semaphore
+    """One at a time is taken in: some take a second of work, which others that push shall not wait for many times."""
     cache: Cache[Any]
     metrics: Metrics
     clock: Clock
@@ -129,6 +132,7 @@ async def open_app(
             requests_of_users=_brake(limits.requests_per_user_burst, limits.requests_per_user_per_second),
             requests_of_addresses=_brake(limits.requests_per_address_burst, limits.requests_per_address_per_second),
             forwarder=forwarder,
+            large_manifests=asyncio.Semaphore(1),
             cache=cache,
             metrics=metrics,
             clock=clock,

@@ -32,12 +32,12 @@ def test_manifest_of_exactly_the_limit_is_kept_as_it_is(target: Target, image: I
 @pytest.mark.parametrize(
     "layers",
     [
-        pytest.param(lambda layer: [layer] * 20_000, id="same-layer"),
+        pytest.param(lambda layer: [layer] * 10_000, id="same-layer"),
         pytest.param(lambda _: [descriptor(b"elsewhere", FOREIGN_LAYER)], id="foreign"),
         pytest.param(lambda _: [{**descriptor(b"elsewhere", NON_DISTRIBUTABLE), "size": 0}], id="nondistributable"),
         pytest.param(
             lambda layer: [
-                {**layer, "mediaType": FOREIGN_LAYER, "digest": f"sha256:{number:064x}"} for number in range(20_000)
+                {**layer, "mediaType": FOREIGN_LAYER, "digest": f"sha256:{number:064x}"} for number in range(10_000)
             ],
             id="foreign-layers",
         ),

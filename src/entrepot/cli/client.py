@@ -18,6 +18,9 @@ from entrepot.errors import Conflict, Denied, EntrepotError, Invalid, NotFound, 
 API = "/api/v1"
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 PAGE_ENTRIES = 1000
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+"""Of an answer that is not written to a file: a page of a list is a few hundred kilobytes."""
+_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
 SESSION_COOKIE = "entrepot_session"
 _KINDS: Mapping[int, type[EntrepotError]] = {
@@ -87,6 +90,8 @@ class Client:
             yield from page["items"]
             if not page["next"]:
                 return
+            if not page["items"] or page["next"] == after:
+                raise NotReachable(f"{self.url} is no Entrepot: its list does not end")
             after = page["next"]
 
     def tag_names(self, repository: str) -> Iterator[str]:
@@ -95,7 +100,7 @@ class Client:
         # Nothing else is asked for, whoever answers: the request shows who asks.
         while path.startswith("/v2/"):
             with self._answering():
-                response = self._http.get(path)
+                response = self._send("GET", path)
                 self._check(response)
             yield from self._json(response)["tags"] or ()
             path = response.links.get("next", {}).get("url", "")
@@ -119,7 +124,7 @@ class Client:
         parameters = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "")}
         headers = {} if tag is None else {"If-Match": tag}
         with self._answering():
-            response = self._http.request(
+            response = self._send(
                 method, API + path, params=parameters, headers=headers, json=body if body is not None else None
             )
             self._check(response)
@@ -128,7 +133,7 @@ class Client:
     def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Post a form outside of the API; answers the status, which may be 400 or a redirect's, and the JSON."""
         with self._answering():
-            response = self._http.post(path, data=dict(fields))
+            response = self._send("POST", path, data=dict(fields))
         if response.status_code > 400:
             self._check(response)
         found = self._json(response)
@@ -142,6 +147,23 @@ class Client:
                 response.read()
             self._check(response)
             yield from response.iter_bytes()
+
+    def _send(self, method: str, url: str, **content: Any) -> httpx.Response:
+        """An answer of a size that there is memory for. Raises NotReachable for a larger one."""
+        with self._http.stream(method, url, **content) as response:
+            received = bytearray()
+            for piece in response.iter_bytes():
+                received += piece
+                if len(received) > ANSWER_BYTES_MAX:
+                    raise NotReachable(f"{self.url} is no Entrepot: its answer is larger than {ANSWER_BYTES_MAX} bytes")
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_TRANSFER]
+        return httpx.Response(
+            response.status_code,
+            headers=headers,
+            content=bytes(received),
+            request=response.request,
+            extensions=response.extensions,
+        )
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -193,7 +215,13 @@ def _detail(problem: dict[str, Any]) -> object:
 
 
 def path_of(*parts: str) -> str:
-    """A path below the API, its parts percent-encoded; slashes in a part stay, as names have them."""
+    """A path below the API, its parts percent-encoded; slashes in a part stay, as names have them.
+
+    Raises Invalid for a part that would lead elsewhere.
+    """
+    for part in parts:
+        if not {".", ".."}.isdisjoint(part.split("/")):
+            raise Invalid(f"{part} is not a name: no part of one is . or ..")
     return "".join("/" + quote(part, safe="/") for part in parts)
 
 

@@ -17,6 +17,8 @@ from entrepot.oci.errors import DigestInvalid, ManifestInvalid
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 OBJECTS_MAX, VALUES_MAX = 50_000, 200_000
+DESCRIPTORS_MAX = 10_000
+"""Of layers, or of manifests in an index: each is looked up, and becomes a row."""
 """4 MiB of descriptors have fewer. 4 MiB of empty objects would hold a worker for 0.8 s, these hold it for 0.2 s."""
 MEDIA_TYPE_CHARACTERS_MAX = 255
 SIZE_MAX = 2**63 - 1
@@ -217,6 +219,8 @@ def _descriptors(document: dict[str, Any], key: str) -> list[Descriptor]:
         return []
     if not isinstance(members, list):
         raise ManifestInvalid(f"{key!r} must be a list of descriptors")
+    if len(members) > DESCRIPTORS_MAX:
+        raise ManifestInvalid(f"{key!r} has {len(members)} descriptors: {DESCRIPTORS_MAX} are the most that are kept")
     return [_descriptor(member, f"{key}[{position}]") for position, member in enumerate(members)]
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from entrepot.cli.client import Client, Proof, is_open, parse_url, path_of
+from entrepot.cli.client import ANSWER_BYTES_MAX, Client, Proof, is_open, parse_url, path_of
 from entrepot.cli.errors import Changed, NotReachable, status_of
 from entrepot.errors import Conflict, Denied, EntrepotError, Invalid, NotFound, RateLimited, Unauthenticated
 from tests.peers.process import free_port
@@ -209,3 +209,24 @@ def test_names_of_tags_are_asked_for_as_long_as_there_are_more_here() -> None:
         assert len(somebody.seen) == 1
     with answering(200, json.dumps({"name": "team/app", "tags": None}).encode()) as (client, _):
         assert list(client.tag_names("team/app")) == []
+
+
+@pytest.mark.parametrize("items", [[], [{"name": "again"}]])
+def test_list_that_does_not_end_is_told(items: list[object]) -> None:
+    body = json.dumps({"items": items, "next": "again"}).encode()
+    with answering(200, body) as (client, handler), pytest.raises(NotReachable, match="does not end"):
+        list(client.pages("/users"))
+    assert len(handler.seen) <= 2
+
+
+def test_answer_that_is_too_large_is_not_read_to_its_end() -> None:
+    with answering(200, b" " * (ANSWER_BYTES_MAX + 1)) as (client, handler):
+        with pytest.raises(NotReachable, match="larger than"):
+            client.get("/users")
+        assert len(handler.seen) == 1
+
+
+@pytest.mark.parametrize("part", ["..", ".", "../../users/local/alice", "a/../b", "a/./b", "a/.."])
+def test_name_that_leads_elsewhere_is_refused(part: str) -> None:
+    with pytest.raises(Invalid, match="not a name"):
+        path_of("account", "tokens", part)

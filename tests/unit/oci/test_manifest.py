@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
-from entrepot.oci.manifest import SIZE_MAX, Descriptor, Edge, Kind, ManifestDocument, ManifestUnsupported
+from entrepot.oci.manifest import (
+    DESCRIPTORS_MAX,
+    SIZE_MAX,
+    Descriptor,
+    Edge,
+    Kind,
+    ManifestDocument,
+    ManifestUnsupported,
+)
 from tests.hostile.examples import budget
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -353,3 +361,13 @@ def test_manifest_with_any_one_member_changed_is_parsed_or_refused(
         except (ManifestInvalid, ManifestUnsupported):
             continue
         assert json.loads(parsed.referrer_descriptor(Digest.of(payload)))["size"] == len(payload)
+
+
+@pytest.mark.parametrize(("count", "is_kept"), [(DESCRIPTORS_MAX, True), (DESCRIPTORS_MAX + 1, False)])
+def test_manifest_of_very_many_descriptors_is_refused(count: int, is_kept: bool) -> None:
+    for document in (image(layers=[described(B)] * count), index(manifests=[described(C)] * count)):
+        if is_kept:
+            parse(document)
+            continue
+        with pytest.raises(ManifestInvalid, match="are the most"):
+            parse(document)

@@ -1,5 +1,8 @@
 """Manifests ("Pulling manifests", "Pushing Manifests", "Deleting Manifests", "Deleting Tags")."""
 
+import asyncio
+from contextlib import nullcontext
+
 from entrepot.actions import delete as delete_action
 from entrepot.actions import pull, push
 from entrepot.content.preconditions import Precondition
@@ -13,6 +16,8 @@ from entrepot.oci.manifest import MANIFEST_BYTES_MAX, ManifestDocument
 from entrepot.oci.name import Tag, parse_reference
 
 TAGS_IN_REQUEST_MAX = 50
+LARGE_BYTES = 128 * 1024
+"""A manifest of more than that is read in a thread, one at a time: it takes up to 60 ms."""
 
 
 class TooManyTags(TooLarge):
@@ -46,18 +51,19 @@ async def put(request: Request) -> Response:
     digest = _digest(reference, payload)
     if isinstance(reference, Tag):
         names.append(reference)
-    document = ManifestDocument.parse(payload, request.header(b"content-type") or "")
-    pushed = await push.manifest(
-        request.app,
-        request.principal,
-        request.origin,
-        request.repository,
-        reference,
-        digest,
-        names,
-        document,
-        _precondition(request),
-    )
+    async with request.app.large_manifests if len(payload) > LARGE_BYTES else nullcontext():
+        document = await _parse(payload, request.header(b"content-type") or "")
+        pushed = await push.manifest(
+            request.app,
+            request.principal,
+            request.origin,
+            request.repository,
+            reference,
+            digest,
+            names,
+            document,
+            _precondition(request),
+        )
     headers = [(b"oci-tag", tag.encode()) for tag in pushed.tags]
     if pushed.subject is not None:
         headers.append((b"oci-subject", pushed.subject.encode()))
@@ -72,6 +78,13 @@ async def delete(request: Request) -> Response:
     else:
         await delete_action.manifest(app, principal, origin, request.repository, reference, _precondition(request))
     return accepted()
+
+
+async def _parse(payload: bytes, content_type: str) -> ManifestDocument:
+    """Raises what `ManifestDocument.parse` raises."""
+    if len(payload) <= LARGE_BYTES:
+        return ManifestDocument.parse(payload, content_type)
+    return await asyncio.to_thread(ManifestDocument.parse, payload, content_type)
 
 
 def _precondition(request: Request) -> Precondition:
