@@ -37,7 +37,7 @@ serve: $(STAMP) ## start the registry on http://127.0.0.1:5000, data in ./data
 	@$(BIN)/entrepot serve
 
 test: $(STAMP) ## run every test this machine can run (tools/install builds what Go clients they want)
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## format, style, import directions, types
 	@$(BIN)/ruff format --check --quiet . || { echo "run make fix"; exit 1; }

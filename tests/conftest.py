@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,19 +34,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Several processes run the tests (`-n`): what tests share, they share in a process.
+# Several processes run the tests (`-n`), each of them all tests of a file: what tests share, they share in a process.
 
 FOLDERS = ("durability", "clients", "services", "hostile", "functional", "conformance", "architecture", "unit")
 """Those with long tests first, so that no process is left with one of them at the end."""
+WITH_DOMAIN = frozenset({"tests/clients/test_everybody.py", "tests/services/test_active_directory.py"})
+"""One process runs all of these: there is one domain on a machine, whose ports cannot be chosen."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """The groups of xdist (`--dist loadgroup`) do not work with pytest 9.2."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "the domain" if file in WITH_DOMAIN else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of a file, and of all files that want the domain, whose ports cannot be chosen."""
     items.sort(key=_position)
-    with_domain = {item.path for item in items if "active_directory" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "active directory" if item.path in with_domain else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _position(item: pytest.Item) -> int:
