@@ -2,6 +2,7 @@
 
 import pytest
 
+from entrepot.http.messages import QUERY_FIELDS_MAX
 from tests.hostile.answers import assert_refused
 from tests.hostile.target import OCI_MANIFEST, Image, Target, sha256, sha512
 
@@ -222,7 +223,7 @@ def test_tag_that_is_none_beside_a_manifest_is_refused(target: Target, image: Im
 def test_tags_more_than_there_may_be_in_a_request_are_refused(target: Target, image: Image) -> None:
     tags = "&".join(f"tag=t{number}" for number in range(51))
     assert_refused(target.push_manifest(image.repository, f"{image.digest}?{tags}", image.payload), 413, "SIZE_INVALID")
-    tags = "&".join(f"tag=t{number}" for number in range(2000))
+    tags = "&".join(f"tag=t{number}" for number in range(QUERY_FIELDS_MAX + 1))
     assert_refused(target.push_manifest(image.repository, f"{image.digest}?{tags}", image.payload), 400, "UNSUPPORTED")
 
 
