@@ -53,6 +53,7 @@ PIECE_BYTES = 64 * 1024
 FILES_AT_A_TIME_MAX = 4
 """Files that the web server sends by itself over one HTTP/2 connection. It takes 270 KB of memory for each, and is up
 to half as fast again as pieces are."""
+_SEND_FILE = "http.response.pathsend"
 _OPEN_FILES = "/proc/self/fd"
 _TCP_INFO_BYTES = 128
 _STATE, _STATE_LISTEN = 0, 10
@@ -124,14 +125,19 @@ class Watch:
     _seconds: float = 0.0
     """Goes on with the looks: while this process is stopped or kept busy, nobody can be blamed for being silent."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-            return
+            return self._live(scope, receive, send)
+        if scope.get("http_version") == "2":
+            return self._count_and_pass_on(scope, receive, send)
+        return self._pass_on(scope, receive, send, is_multiplexed=False)
+
+    async def _count_and_pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As `_pass_on`, for so many requests of an address at a time and no more."""
         peer: Any = scope.get("client")
-        address = self._counted_address(peer[0]) if scope.get("http_version") == "2" and peer else ""
+        address = self._counted_address(peer[0]) if peer else ""
         if not address:
-            await self._pass_on(scope, receive, send, peer)
+            await self._pass_on(scope, receive, send, is_multiplexed=True)
             return
         if self.limits.per_address_max and self._multiplexed[address] >= self.limits.per_address_max:
             self._warn(address, "requests", self._multiplexed[address])
@@ -139,14 +145,15 @@ class Watch:
             return
         self._multiplexed[address] += 1
         try:
-            await self._pass_on(scope, receive, send, peer)
+            await self._pass_on(scope, receive, send, is_multiplexed=True)
         finally:
             self._multiplexed[address] -= 1
             if not self._multiplexed[address]:
                 del self._multiplexed[address]
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, peer: Any) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, *, is_multiplexed: bool) -> None:
         """Have the application answer, and note how long it works on that."""
+        peer: Any = scope.get("client")
         requests = self._requests.get(peer)
         if requests is None:
             requests = self._requests[peer] = _Requests()
@@ -156,7 +163,13 @@ class Watch:
         async def sending(message: Message) -> None:
             requests.worked_on -= 1
             try:
-                await _hand_over(message, send, requests, is_multiplexed=scope.get("http_version") == "2")
+                size = len(message.get("body", b""))
+                requests.given += size
+                # Nearly all answers are small: this way of theirs takes 1 microsecond less.
+                if size > PIECE_BYTES or (is_multiplexed and message["type"] == _SEND_FILE):
+                    await _hand_over(message, send, requests)
+                else:
+                    await send(message)
             finally:
                 requests.worked_on += 1
 
@@ -305,25 +318,20 @@ class Watch:
         return sorted((inode for inode in inodes if not self._connections[inode].worked_on), key=rank)
 
 
-async def _hand_over(message: Message, send: Send, requests: _Requests, *, is_multiplexed: bool) -> None:
-    """Give the web server a part of an answer, in so many pieces that it never holds much of what the client leaves."""
-    if message["type"] == "http.response.body":
-        body = message.get("body", b"")
-        requests.given += len(body)
-        if len(body) > PIECE_BYTES:
-            more = message.get("more_body", False)
-            for start in range(0, len(body), PIECE_BYTES):
-                piece = body[start : start + PIECE_BYTES]
-                is_last = start + PIECE_BYTES >= len(body)
-                await send({"type": message["type"], "body": piece, "more_body": more or not is_last})
-            return
-    elif message["type"] == "http.response.pathsend" and is_multiplexed:
-        if requests.files >= FILES_AT_A_TIME_MAX:
-            await _send_in_pieces(message["path"], send, requests)
-            return
+async def _hand_over(message: Message, send: Send, requests: _Requests) -> None:
+    """Give the web server a body or a file in so many pieces that it never holds much of what the client leaves."""
+    if message["type"] != _SEND_FILE:
+        body, more = message["body"], message.get("more_body", False)
+        for start in range(0, len(body), PIECE_BYTES):
+            piece = body[start : start + PIECE_BYTES]
+            is_last = start + PIECE_BYTES >= len(body)
+            await send({"type": message["type"], "body": piece, "more_body": more or not is_last})
+    elif requests.files >= FILES_AT_A_TIME_MAX:
+        await _send_in_pieces(message["path"], send, requests)
+    else:
         requests.files += 1
         requests.given += os.stat(message["path"]).st_size
-    await send(message)
+        await send(message)
 
 
 async def _send_in_pieces(path: str, send: Send, requests: _Requests) -> None:

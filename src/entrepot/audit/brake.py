@@ -24,15 +24,23 @@ class Brake:
         self._at_once = at_once
         self._per_second = per_second
         self._monotonic = monotonic
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: OrderedDict[str, list[float]] = OrderedDict()
+        """How many are left, and since when."""
 
     def take(self, origin: str) -> int:
         """Count one; in how many seconds the next is within the limit, 0 when this one was. It takes a microsecond."""
         now = self._monotonic()
-        left, since = self._left.pop(origin, (float(self._at_once), now))
-        left = min(self._at_once, left + (now - since) * self._per_second)
-        within = left >= 1
-        self._left[origin] = (left - 1 if within else left), now
-        if len(self._left) > ORIGINS_MAX:
-            self._left.popitem(last=False)
-        return 0 if within else math.ceil((1 - left) / self._per_second)
+        known = self._left.get(origin)
+        if known is None:
+            known = self._left[origin] = [self._at_once, now]
+            if len(self._left) > ORIGINS_MAX:
+                self._left.popitem(last=False)
+        else:
+            self._left.move_to_end(origin)
+        left = known[0] + (now - known[1]) * self._per_second
+        known[1] = now
+        if left >= 1:
+            known[0] = left - 1 if left < self._at_once else self._at_once - 1
+            return 0
+        known[0] = left
+        return math.ceil((1 - left) / self._per_second)

@@ -78,8 +78,11 @@ class Application:
 
     async def _exchange_plain(self, request: Request, send: Send, started: float) -> None:
         route, response = await _answer(request)
-        response.headers += [(b"x-request-id", request.id.encode()), *harmless(response.headers)]
-        response.headers += cross_origin.headers(request)
+        response.headers += [
+            (b"x-request-id", request.id.encode()),
+            *harmless(response.headers),
+            *cross_origin.headers(request),
+        ]
         status, sent = response.status, 0
         if request.body_is_left and request.scope.get("http_version") != "2":
             # What is left stands between this request and the next one, which might then never be read.

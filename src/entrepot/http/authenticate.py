@@ -12,14 +12,14 @@ from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import ANONYMOUS, Principal
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_CREDENTIALS = (b"authorization", b"cookie", b"client-cert")
+_CREDENTIALS = frozenset({b"authorization", b"cookie", b"client-cert"})
 CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 """Tokens of others may be long, and are given as a password, too; this registry's have less than 8 KiB."""
 
 
 async def authenticate(request: Request) -> Principal:
     """Anonymous without any of them. Raises what `actions.sign_in` raises, and TooManyRequests."""
-    if all(request.header(name) is None for name in _CREDENTIALS):
+    if not request.has_any(_CREDENTIALS):
         await limits.admit_address(request)
         return ANONYMOUS
     try:

@@ -7,7 +7,6 @@ Within the limits it costs a request a microsecond or two; who is exempt is look
 import asyncio
 
 from entrepot.actions import acts
-from entrepot.audit.brake import Brake
 from entrepot.errors import RateLimited
 from entrepot.http.messages import Request
 from entrepot.http.origin import is_trusted
@@ -28,12 +27,16 @@ class TooManyRequests(RateLimited):
 
 async def admit_user(request: Request, principal: Principal) -> None:
     """Count a request of who is signed in. Raises TooManyRequests."""
-    await _admit(request, request.app.requests_of_users, principal.key, principal)
+    brake = request.app.requests_of_users
+    if brake is not None and (wait := brake.take(principal.key)):
+        await _refuse(request, wait, principal)
 
 
 async def admit_address(request: Request) -> None:
     """Count a request without credentials, or with wrong ones. Raises TooManyRequests."""
-    await _admit(request, request.app.requests_of_addresses, network_of(request.origin.address), ANONYMOUS)
+    brake = request.app.requests_of_addresses
+    if brake is not None and (wait := brake.take(network_of(request.origin.address))):
+        await _refuse(request, wait, ANONYMOUS)
 
 
 async def admit_scopes(request: Request, principal: Principal, count: int) -> None:
@@ -42,9 +45,9 @@ async def admit_scopes(request: Request, principal: Principal, count: int) -> No
         await (admit_address(request) if principal.is_anonymous else admit_user(request, principal))
 
 
-async def _admit(request: Request, brake: Brake | None, who: str, principal: Principal) -> None:
-    wait = 0 if brake is None else brake.take(who)
-    if not wait or request.path in NEVER_BRAKED or _is_exempt(request, principal):
+async def _refuse(request: Request, wait: int, principal: Principal) -> None:
+    """Raises TooManyRequests, unless the request is exempt."""
+    if request.path in NEVER_BRAKED or _is_exempt(request, principal):
         return
     of = "address" if principal.is_anonymous else "user"
     request.app.metrics.requests_braked.labels(of).inc()

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -127,11 +128,18 @@ class Request:
             self._repository = RepositoryName.parse(self.repository_text)
         return self._repository
 
-    def header(self, name: bytes) -> str | None:
-        """A header's value; the first one of several. Names are lower case."""
+    def has_any(self, names: AbstractSet[bytes]) -> bool:
+        """Whether one of these headers is there. Names are lower case."""
+        return not self._first_headers().keys().isdisjoint(names)
+
+    def _first_headers(self) -> dict[bytes, bytes]:
         if self._headers is None:
             self._headers = dict(reversed(self.scope["headers"]))
-        value = self._headers.get(name)
+        return self._headers
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; the first one of several. Names are lower case."""
+        value = (self._headers or self._first_headers()).get(name)
         return None if value is None else value.decode("latin-1")
 
     def _all(self, name: bytes) -> str | None:
@@ -278,8 +286,9 @@ def _warn_of_scheme() -> None:
 def harmless(headers: Headers) -> Headers:
     """What keeps a browser from taking what is stored here for a page: on every response, but that pages have their own
     policy."""
-    if any(name == _POLICY for name, _ in headers):
-        return [_NOSNIFF]
+    for name, _ in headers:
+        if name == _POLICY:
+            return [_NOSNIFF]
     return [_NOSNIFF, _NOTHING_RUNS]
 
 

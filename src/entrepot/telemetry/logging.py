@@ -56,7 +56,7 @@ class AccessLog:
     def write(self, line: dict[str, object]) -> None:
         if not self._enabled:
             return
-        self._lines.append(visible_json(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)))
+        self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -66,7 +66,7 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        text = memoryview(b"".join(self._lines))
+        text = memoryview(visible_json(b"".join(self._lines)))
         self._lines.clear()
         try:
             while text:
