@@ -38,8 +38,8 @@ def get_token(client: httpx.Client, *scopes: str) -> str:
     return token
 
 
-def post_token(set_up: SetUp, scopes: list[str]) -> httpx.Response:
-    """By the form, one field for each scope."""
+def post_token(set_up: SetUp, scopes: list[str], **changes: str) -> httpx.Response:
+    """By the form, one field for each scope; `changes` replace fields."""
     form = {
         "grant_type": "password",
         "service": "entrepot",
@@ -47,6 +47,7 @@ def post_token(set_up: SetUp, scopes: list[str]) -> httpx.Response:
         "username": set_up.server.username,
         "password": set_up.server.password,
         "scope": scopes,
+        **changes,
     }
     with set_up.server.client(anonymous=True) as client:
         return client.post("/token", data=form)
@@ -194,21 +195,13 @@ def test_token_reaches_no_other_repository(
 
 def test_form_of_newer_clients(set_up: SetUp, repository: Repository) -> None:
     pushed = repository.push_image("v1")
-    form = {
-        "grant_type": "password",
-        "service": "entrepot",
-        "client_id": "story",
-        "username": set_up.server.username,
-        "password": set_up.server.password,
-        "scope": f"repository:{repository.name}:pull",
-    }
-    with set_up.server.client(anonymous=True) as client:
-        answer = client.post("/token", data=form)
-        wrong = client.post("/token", data={**form, "password": "wrong"})
-        other = client.post("/token", data={**form, "grant_type": "authorization_code"})
+    scope = f"repository:{repository.name}:pull"
+    answer = post_token(set_up, [scope])
+    wrong = post_token(set_up, [scope], password="wrong")
+    other = post_token(set_up, [scope], grant_type="authorization_code")
 
     assert answer.status_code == 200
-    assert answer.json()["scope"] == f"repository:{repository.name}:pull"
+    assert answer.json()["scope"] == scope
     with with_token(set_up, answer.json()["access_token"]) as client:
         assert repository.by(client).manifest("v1").content == pushed.payload
     assert wrong.status_code == 401
