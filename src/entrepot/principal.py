@@ -110,3 +110,11 @@ class Origin:
 
 NOWHERE = Origin("", "", "")
 """For acts that no request asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and from where: by whom an act is done."""
+
+    principal: Principal
+    origin: Origin

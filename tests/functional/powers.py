@@ -30,7 +30,7 @@ from entrepot.identity.tables import users as users_table
 from entrepot.identity.users import User
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import ANONYMOUS, Limit, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Limit, Origin, Principal
 from entrepot.settings import DatabaseSettings, load
 from tests.functional.setups import SetUp
 
@@ -169,7 +169,7 @@ class Observer:
 
 
 def _contexts(principal: Principal) -> Iterator[tuple[str, Context]]:
-    now = Context(principal, Origin("127.0.0.1", CLIENT, "0"), system_clock())
+    now = Context(Caller(principal, Origin("127.0.0.1", CLIENT, "0")), system_clock())
     yield CONTEXTS[0], now
     yield CONTEXTS[1], replace(now, origin=replace(now.origin, user_agent=OTHER_CLIENT))
     yield CONTEXTS[2], replace(now, now_ms=now.now_ms + LATER_MS)

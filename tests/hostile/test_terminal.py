@@ -27,7 +27,7 @@ from entrepot.cli.main import app
 from entrepot.database import facts
 from entrepot.identity.keys import load_or_make
 from entrepot.namespaces.tables import namespaces
-from entrepot.principal import NOWHERE, Principal
+from entrepot.principal import NOWHERE, Caller, Principal
 from tests.hostile.escapes import ARGUMENT, FORBIDDEN, HOSTILE, Said, Terminal, into_files, on_terminal
 from tests.hostile.hostile_registry import (
     ABSENT,
@@ -346,7 +346,7 @@ def plant(connection: Connection) -> None:
         )
     )
     act = Act(HOSTILE, HOSTILE, reason=HOSTILE, detail={HOSTILE: HOSTILE})
-    record.write(connection, record.compose(NOW_MS, Principal("local", HOSTILE), NOWHERE, act))
+    record.write(connection, record.compose(NOW_MS, Caller(Principal("local", HOSTILE), NOWHERE), act))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from entrepot.access.errors import ConditionInvalid
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller, Origin, Principal
 
 CONDITION_CHARACTERS_MAX = 1000
 NESTING_MAX = 20
@@ -42,8 +42,7 @@ class Context:
     nothing that somebody else wrote is evaluated where others wait, in a transaction that writes.
     """
 
-    principal: Principal
-    origin: Origin
+    caller: Caller
     now_ms: int
     decided: bool = False
     known: dict[str, bool] = field(default_factory=dict)
@@ -51,16 +50,16 @@ class Context:
     def variables(self) -> dict[str, Any]:
         return {
             "request": {
-                "address": self.origin.address,
-                "user_agent": self.origin.user_agent[:USER_AGENT_CHARACTERS_MAX],
+                "address": self.caller.origin.address,
+                "user_agent": self.caller.origin.user_agent[:USER_AGENT_CHARACTERS_MAX],
                 "time": datetime.fromtimestamp(self.now_ms / 1000, UTC),
             },
-            "user": {"name": self.principal.name, "provider": self.principal.provider},
-            "credential": {"kind": self.principal.credential.kind, "id": self.principal.credential.id},
+            "user": {"name": self.caller.principal.name, "provider": self.caller.principal.provider},
+            "credential": {"kind": self.caller.principal.credential.kind, "id": self.caller.principal.credential.id},
         }
 
 
-_SAMPLE = Context(Principal("local", "somebody"), Origin("127.0.0.1", "docker/28.0", "0"), 1_750_000_000_000)
+_SAMPLE = Context(Caller(Principal("local", "somebody"), Origin("127.0.0.1", "docker/28.0", "0")), 1_750_000_000_000)
 VARIABLES = (
     "request.address, request.user_agent, request.time, user.name, user.provider, credential.kind, credential.id"
 )

@@ -103,7 +103,7 @@ def everything(*, limits: tuple[Limit, ...] | None = None, until_ms: int | None 
 
 def _lack(holder: Holder, permission: Permission, wanted: Wanted, *, shared: bool) -> Lack | None:
     place = wanted.place if permission in PLACED else _REGISTRY
-    principal = holder.context.principal
+    principal = holder.context.caller.principal
     if principal.scopes is not None or not decide.within_limits_throughout(principal, permission, place):
         return Lack(permission, place, limited=True)
     if holder.administrator or shared:

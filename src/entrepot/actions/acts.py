@@ -14,25 +14,25 @@ from entrepot.audit.record import FAILED, REFUSED, Act
 from entrepot.errors import Denied, Unavailable
 from entrepot.identity import lockout
 from entrepot.identity.users import ROBOT
-from entrepot.principal import ANONYMOUS, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Origin
 
 T = TypeVar("T")
 FLOOD = "too many of these in a short time: only counted"
 log = logging.getLogger(__name__)
 
 
-async def compose(app: App, principal: Principal, origin: Origin, act: Act) -> bytes:
+async def compose(app: App, caller: Caller, act: Act) -> bytes:
     """The record of an act that is about to be done; give it to `record.write` in the transaction that does it."""
-    owner = await accounts.owner_key(app, principal)
-    return record.compose(app.clock(), principal, origin, act, owner=owner)
+    owner = await accounts.owner_key(app, caller.principal)
+    return record.compose(app.clock(), caller, act, owner=owner)
 
 
-async def keep(app: App, principal: Principal, origin: Origin, act: Act) -> None:
+async def keep(app: App, caller: Caller, act: Act) -> None:
     """Record an act that changes nothing here: it is on stable storage when this returns.
 
     Where nothing can be written, on a full disk, the record waits in memory until it can be: pulls go on.
     """
-    composed = await compose(app, principal, origin, act)
+    composed = await compose(app, caller, act)
     try:
         await app.database.write(record.write, composed)
     except Unavailable as error:
@@ -40,9 +40,9 @@ async def keep(app: App, principal: Principal, origin: Origin, act: Act) -> None
         app.pulls.add_late(composed)
 
 
-async def change(app: App, principal: Principal, origin: Origin, act: Act, run: Callable[[Connection], T]) -> T:
+async def change(app: App, caller: Caller, act: Act, run: Callable[[Connection], T]) -> T:
     """Do something in a transaction, with the record of it; neither is there without the other."""
-    composed = await compose(app, principal, origin, act)
+    composed = await compose(app, caller, act)
 
     def both(connection: Connection) -> T:
         result = run(connection)
@@ -52,39 +52,35 @@ async def change(app: App, principal: Principal, origin: Origin, act: Act, run: 
     return await app.database.write(both)
 
 
-async def change_as(
-    app: App, principal: Principal, origin: Origin, run: Callable[[Connection], tuple[T, Iterable[Act]]]
-) -> T:
+async def change_as(app: App, caller: Caller, run: Callable[[Connection], tuple[T, Iterable[Act]]]) -> T:
     """As `change`, for acts that are known only once they are done: `run` answers them, none where nothing changed."""
-    owner, now_ms = await accounts.owner_key(app, principal), app.clock()
+    owner, now_ms = await accounts.owner_key(app, caller.principal), app.clock()
 
     def both(connection: Connection) -> T:
         result, done = run(connection)
         for act in done:
-            record.write(connection, record.compose(now_ms, principal, origin, act, owner=owner))
+            record.write(connection, record.compose(now_ms, caller, act, owner=owner))
         return result
 
     return await app.database.write(both)
 
 
-async def or_refuse(
-    app: App, principal: Principal, origin: Origin, action: str, resource: str, doing: Awaitable[T]
-) -> T:
+async def or_refuse(app: App, caller: Caller, action: str, resource: str, doing: Awaitable[T]) -> T:
     """Await what is done; when it turns out that it is not allowed, record that. Raises what it raises."""
     try:
         return await doing
     except Denied as refusal:
-        await refuse(app, principal, origin, action, resource, refusal.message)
+        await refuse(app, caller, action, resource, refusal.message)
         raise
 
 
-async def refuse(app: App, principal: Principal, origin: Origin, action: str, resource: str, reason: str) -> None:
-    who = lockout.network_of(origin.address) if principal.is_anonymous else principal.key
+async def refuse(app: App, caller: Caller, action: str, resource: str, reason: str) -> None:
+    who = lockout.network_of(caller.origin.address) if caller.principal.is_anonymous else caller.principal.key
     act = Act(action, resource, outcome=REFUSED, reason=reason)
     if not app.failures.take(who):
-        await keep(app, principal, origin, act)
+        await keep(app, caller, act)
     else:
-        app.pulls.add_flood(app.clock(), principal, origin, replace(act, resource="", reason=FLOOD))
+        app.pulls.add_flood(app.clock(), caller, replace(act, resource="", reason=FLOOD))
 
 
 async def fail(app: App, origin: Origin, act: Act) -> int:
@@ -92,28 +88,27 @@ async def fail(app: App, origin: Origin, act: Act) -> int:
 
     The first ones are kept one by one; of more, only how many there were, whatever kind of credentials they tried.
     """
+    nobody = Caller(ANONYMOUS, origin)
     wait = app.failures.take(lockout.network_of(origin.address))
     if not wait:
-        await keep(app, ANONYMOUS, origin, act)
+        await keep(app, nobody, act)
     else:
-        app.pulls.add_flood(app.clock(), ANONYMOUS, origin, Act(act.action, "user:", outcome=FAILED, reason=FLOOD))
+        app.pulls.add_flood(app.clock(), nobody, Act(act.action, "user:", outcome=FAILED, reason=FLOOD))
     return wait
 
 
-def too_many(app: App, principal: Principal, origin: Origin) -> None:
+def too_many(app: App, caller: Caller) -> None:
     """Record that requests of this user, or of nobody from this address, are refused: once for each and half minute."""
     act = Act("request:limit", "", outcome=REFUSED, reason="too many requests: only counted")
-    app.pulls.add_flood(app.clock(), principal, origin, act)
+    app.pulls.add_flood(app.clock(), caller, act)
 
 
-def gather(app: App, principal: Principal, origin: Origin, act: Act) -> None:
+def gather(app: App, caller: Caller, act: Act) -> None:
     """Record an act that changes nothing and may be repeated often, soon, with its count."""
-    app.pulls.add_act(app.clock(), principal, origin, act)
+    app.pulls.add_act(app.clock(), caller, act)
 
 
-async def pulled(
-    app: App, principal: Principal, origin: Origin, action: str, resource: str, digest: str, tag: str | None
-) -> None:
+async def pulled(app: App, caller: Caller, action: str, resource: str, digest: str, tag: str | None) -> None:
     if app.settings.audit.pulls:
-        owner = await accounts.owner_key(app, principal) if principal.provider == ROBOT else None
-        app.pulls.add(app.clock(), principal, origin, action, resource, digest, tag, owner=owner)
+        owner = await accounts.owner_key(app, caller.principal) if caller.principal.provider == ROBOT else None
+        app.pulls.add(app.clock(), caller, action, resource, digest, tag, owner=owner)

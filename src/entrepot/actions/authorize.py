@@ -11,29 +11,27 @@ from entrepot.content.repositories import Reader
 from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Limit, Origin, Principal
+from entrepot.principal import Caller, Limit
 
 _ANY_SIGNED_IN = frozenset(
     {Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT, Permission.API_DOCUMENT}
 )
 
 
-async def may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
+async def may(app: App, caller: Caller, permission: Permission, path: str | None) -> bool:
     """Whether the user may, and the credentials reach that far. `path` is a repository's or a namespace's, or None."""
     if permission in app.public_permissions:
         return True
-    return decide.within_scopes(principal, permission, path) and await user_may(
-        app, principal, origin, permission, path
-    )
+    return decide.within_scopes(caller.principal, permission, path) and await user_may(app, caller, permission, path)
 
 
-async def user_may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
+async def user_may(app: App, caller: Caller, permission: Permission, path: str | None) -> bool:
     """Whether the user may with the token that was used, whatever a bearer token's scopes are."""
     if permission in app.public_permissions:
         return True
-    if not decide.within_limits(principal, permission, path):
+    if not decide.within_limits(caller.principal, permission, path):
         return False
-    user = await accounts.find(app, principal)
+    user = await accounts.find(app, caller.principal)
     if user is not None and not user.usable:
         return False
     if user is not None and user.administrator:
@@ -41,34 +39,34 @@ async def user_may(app: App, principal: Principal, origin: Origin, permission: P
     if permission in _ANY_SIGNED_IN:
         return user is not None
     rights = await accounts.rights_of(app, user)
-    if rights.allows(permission, path, Context(principal, origin, app.clock())):
+    if rights.allows(permission, path, Context(caller, app.clock())):
         return True
     return permission is Permission.REPOSITORY_PULL and path is not None and await is_public(app, path)
 
 
-async def may_throughout(app: App, principal: Principal, origin: Origin, permission: Permission, place: Place) -> bool:
+async def may_throughout(app: App, caller: Caller, permission: Permission, place: Place) -> bool:
     """Whether the principal may in all of a place, whatever there will be: a namespace with all that is below it."""
-    if not decide.within_scopes(principal, permission, place.anchor):
+    if not decide.within_scopes(caller.principal, permission, place.anchor):
         return False
-    if not decide.within_limits_throughout(principal, permission, place):
+    if not decide.within_limits_throughout(caller.principal, permission, place):
         return False
-    user = await accounts.find(app, principal)
+    user = await accounts.find(app, caller.principal)
     if user is not None and (user.administrator or not user.usable):
         return user.usable
     rights = await accounts.rights_of(app, user)
-    return bool(rights.throughout(permission, place, Context(principal, origin, app.clock())))
+    return bool(rights.throughout(permission, place, Context(caller, app.clock())))
 
 
-async def refusal(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> Denied:
+async def refusal(app: App, caller: Caller, permission: Permission, path: str | None) -> Denied:
     """Why not, in words that say what is missing; the same for what exists and for what does not."""
     where = f"in {path}" if path is not None and permission in PLACED else "in this registry"
-    if not decide.within_limits(principal, permission, path):
+    if not decide.within_limits(caller.principal, permission, path):
         return Denied(
             f"the token that you use is limited, and does not reach {permission.value} {where}",
             {"permission": permission.value},
         )
-    rights = await accounts.rights_of(app, await accounts.find(app, principal))
-    held = rights.roles_at(path, Context(principal, origin, app.clock()))
+    rights = await accounts.rights_of(app, await accounts.find(app, caller.principal))
+    held = rights.roles_at(path, Context(caller, app.clock()))
     needed = roles.having(permission)
     message = f"{permission.value} {where} needs the role {' or '.join(needed) or roles.ADMINISTRATOR}"
     message += f"; you have {', '.join(held)}" if held else "; you have no role there"
@@ -84,18 +82,16 @@ def refusal_throughout(permission: Permission, place: Place) -> Denied:
     return Denied(message, {"permission": permission.value, "roles_needed": needed})
 
 
-async def reader(
-    app: App, principal: Principal, origin: Origin, permission: Permission = Permission.REPOSITORY_PULL
-) -> Reader:
+async def reader(app: App, caller: Caller, permission: Permission = Permission.REPOSITORY_PULL) -> Reader:
     """What this principal may pull, as lists want it; or where it has another permission."""
-    limits = None if principal.limits is None else _visible_by_limits(principal.limits, permission)
-    user = await accounts.find(app, principal)
+    limits = None if caller.principal.limits is None else _visible_by_limits(caller.principal.limits, permission)
+    user = await accounts.find(app, caller.principal)
     if user is not None and not user.usable:
         return Reader(Visible(everything=False), Visible(everything=False))
     if user is not None and user.administrator:
         return Reader(Visible(everything=True), limits)
     rights = await accounts.rights_of(app, user)
-    context = Context(principal, origin, app.clock())
+    context = Context(caller, app.clock())
     return Reader(rights.visible(permission, context), limits)
 
 

@@ -7,23 +7,18 @@ from entrepot.content import blobs, manifests, tags
 from entrepot.content.preconditions import Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 
-async def tag(
-    app: App, principal: Principal, origin: Origin, repository: RepositoryName, name: Tag, precondition: Precondition
-) -> None:
+async def tag(app: App, caller: Caller, repository: RepositoryName, name: Tag, precondition: Precondition) -> None:
     """Raises ManifestUnknown, PreconditionFailed."""
     act = Act("tag:delete", f"repository:{repository}", detail={"tag": name})
-    await acts.change(
-        app, principal, origin, act, lambda connection: tags.remove(connection, repository, name, precondition)
-    )
+    await acts.change(app, caller, act, lambda connection: tags.remove(connection, repository, name, precondition))
 
 
 async def manifest(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     repository: RepositoryName,
     digest: Digest,
     precondition: Precondition,
@@ -31,11 +26,11 @@ async def manifest(
     """Raises ManifestUnknown, ManifestInUse, PreconditionFailed."""
     act = Act("manifest:delete", f"repository:{repository}", digest)
     await acts.change(
-        app, principal, origin, act, lambda connection: manifests.remove(connection, repository, digest, precondition)
+        app, caller, act, lambda connection: manifests.remove(connection, repository, digest, precondition)
     )
 
 
-async def blob(app: App, principal: Principal, origin: Origin, repository: RepositoryName, digest: Digest) -> None:
+async def blob(app: App, caller: Caller, repository: RepositoryName, digest: Digest) -> None:
     """Raises BlobUnknown, BlobInUse."""
     act = Act("blob:delete", f"repository:{repository}", digest)
-    await acts.change(app, principal, origin, act, lambda connection: blobs.unlink(connection, repository, digest))
+    await acts.change(app, caller, act, lambda connection: blobs.unlink(connection, repository, digest))

@@ -12,15 +12,14 @@ from entrepot.app import App
 from entrepot.identity.users import User
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.namespaces import Visibility
-from entrepot.principal import Limit, Origin, Principal
+from entrepot.principal import Caller, Limit
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May this principal, from this origin, do this at this path? `closely` tells what only auditors are to know."""
+    """May this caller do this at this path? `closely` tells what only auditors are to know."""
 
-    principal: Principal
-    origin: Origin
+    caller: Caller
     permission: Permission
     path: str | None
     closely: bool
@@ -38,9 +37,9 @@ class Explanation:
 
 async def explain(app: App, asked: Question) -> Explanation:
     """The answer `authorize.user_may` gives, with the reasons."""
-    user = await accounts.find(app, asked.principal)
+    user = await accounts.find(app, asked.caller.principal)
     rights = await accounts.rights_of(app, user)
-    context = Context(asked.principal, asked.origin, app.clock())
+    context = Context(asked.caller, app.clock())
     considered = rights.explain(asked.permission, asked.path, context)
     what = _what(asked)
     because, advice = _of_account(asked, user)
@@ -55,9 +54,9 @@ async def explain(app: App, asked: Question) -> Explanation:
             allowed = bool(because)
         if not allowed:
             because += _nearly(considered, context)
-            because.append(f"No grant that {asked.principal.key} has allows {what}.")
+            because.append(f"No grant that {asked.caller.principal.key} has allows {what}.")
             advice = _advice(asked, considered)
-    if not decide.within_limits(asked.principal, asked.permission, asked.path):
+    if not decide.within_limits(asked.caller.principal, asked.permission, asked.path):
         because, advice = _of_limits(asked, what, because, advice, allowed=allowed)
         allowed = False
     return Explanation(allowed, because, advice, considered)
@@ -127,7 +126,7 @@ def _advice(asked: Question, considered: list[Considered]) -> list[str]:
     placed = asked.permission in PLACED and asked.path is not None
     whom = f"an owner of {asked.path}, or an administrator," if placed else "an administrator"
     advice = []
-    if asked.principal.is_anonymous:
+    if asked.caller.principal.is_anonymous:
         advice.append("Sign in.")
     if any(entry.lapsed for entry in considered):
         advice.append(f"Ask {whom} to renew the grant that has expired.")
@@ -144,7 +143,7 @@ def _advice(asked: Question, considered: list[Considered]) -> list[str]:
 def _of_limits(
     asked: Question, what: str, because: list[str], advice: list[str], *, allowed: bool
 ) -> tuple[list[str], list[str]]:
-    limits = "; ".join(limit_text(limit) for limit in asked.principal.limits or ()) or "nothing"
-    said = f"The token {asked.principal.credential.id} is limited to {limits}: that does not reach {what}."
+    limits = "; ".join(limit_text(limit) for limit in asked.caller.principal.limits or ()) or "nothing"
+    said = f"The token {asked.caller.principal.credential.id} is limited to {limits}: that does not reach {what}."
     use = "Use another token, or make one whose limits reach that far."
     return [said, *because], [use] if allowed else [use, *advice]

@@ -10,15 +10,14 @@ from entrepot.audit.record import Act
 from entrepot.content import blobs
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 from entrepot.storage.errors import BlobDamaged
 from entrepot.storage.store import StoredBlob
 
 
 async def blob(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     repository: RepositoryName,
     digest: Digest,
     source: RepositoryName | None,
@@ -30,13 +29,13 @@ async def blob(
     sources = [source] if source is not None else await app.database.read(blobs.holders, digest)
     for candidate in sources:
         # As far as the credentials reach, too: a token for one repository brings nothing from another.
-        if not await authorize.may(app, principal, origin, Permission.REPOSITORY_PULL, candidate):
+        if not await authorize.may(app, caller, Permission.REPOSITORY_PULL, candidate):
             continue
         stored = await app.database.look_up(blobs.find, candidate, digest)
         if stored is None or not await _is_whole(app, stored):
             continue
         act = Act("blob:mount", f"repository:{repository}", digest, detail={"from": candidate})
-        composed = await acts.compose(app, principal, origin, act)
+        composed = await acts.compose(app, caller, act)
         return await app.database.write(_link, repository, digest, app.clock(), composed)
     return None
 

@@ -7,7 +7,7 @@ from entrepot.content.errors import BlobUnknown, ManifestUnknown
 from entrepot.content.manifests import StoredManifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 from entrepot.storage.store import StoredBlob
 
 FACT_BYTES = 600
@@ -30,16 +30,14 @@ async def manifest(app: App, repository: RepositoryName, reference: Digest | Tag
     return stored
 
 
-async def note(
-    app: App, principal: Principal, origin: Origin, repository: str, digest: Digest, tag: Tag | None
-) -> None:
+async def note(app: App, caller: Caller, repository: str, digest: Digest, tag: Tag | None) -> None:
     """A manifest goes out: for the audit log."""
-    await acts.pulled(app, principal, origin, "manifest:pull", f"repository:{repository}", digest, tag)
+    await acts.pulled(app, caller, "manifest:pull", f"repository:{repository}", digest, tag)
 
 
-async def note_blob(app: App, principal: Principal, origin: Origin, repository: str, digest: Digest) -> None:
+async def note_blob(app: App, caller: Caller, repository: str, digest: Digest) -> None:
     """Bytes of a blob go out: for the audit log."""
-    await acts.pulled(app, principal, origin, "blob:pull", f"repository:{repository}", digest, None)
+    await acts.pulled(app, caller, "blob:pull", f"repository:{repository}", digest, None)
 
 
 async def blob(app: App, repository: RepositoryName, digest: Digest) -> StoredBlob:

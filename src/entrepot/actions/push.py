@@ -14,7 +14,7 @@ from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class PushedManifest:
 
 async def manifest(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     repository: RepositoryName,
     reference: Digest | Tag,
     digest: Digest,
@@ -42,10 +41,8 @@ async def manifest(
     sparse = app.settings.registry.allow_sparse_manifests
     unique = tuple(dict.fromkeys(names))
     detail = {"tags": list(unique)} if unique else None
-    act = await acts.compose(
-        app, principal, origin, Act("manifest:push", f"repository:{repository}", digest, detail=detail)
-    )
-    moves = _Moves(app.clock(), principal, origin, await accounts.owner_key(app, principal))
+    act = await acts.compose(app, caller, Act("manifest:push", f"repository:{repository}", digest, detail=detail))
+    moves = _Moves(app.clock(), caller, await accounts.owner_key(app, caller.principal))
     conditions: dict[Digest | Tag, Precondition] = {reference: precondition}
     await app.database.write(
         _record,
@@ -56,7 +53,7 @@ async def manifest(
         act,
         moves,
         conditions,
-        pushed_by=principal.key,
+        pushed_by=caller.principal.key,
         sparse=sparse,
         now_ms=app.clock(),
     )
@@ -68,13 +65,12 @@ class _Moves:
     """For tags that turn out to have named another manifest before."""
 
     at_ms: int
-    principal: Principal
-    origin: Origin
+    caller: Caller
     owner: str | None
 
     def compose(self, repository: RepositoryName, tag: Tag, digest: Digest, before: Digest) -> bytes:
         act = Act("tag:move", f"repository:{repository}", digest, detail={"tag": tag, "from": before})
-        return record.compose(self.at_ms, self.principal, self.origin, act, owner=self.owner)
+        return record.compose(self.at_ms, self.caller, act, owner=self.owner)
 
 
 def _record(

@@ -41,7 +41,7 @@ from entrepot.identity.tokens import Token
 from entrepot.identity.users import User
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Credential, Limit, Origin, Principal, Scope
+from entrepot.principal import Caller, Credential, Limit, Origin, Principal, Scope
 
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
             raise _wrong() from None
         raise
     principal = accounts.principal(user, Credential("password"))
-    await acts.keep(app, principal, origin, Act("login:password", f"user:{user.key}"))
+    await acts.keep(app, Caller(principal, origin), Act("login:password", f"user:{user.key}"))
     trusted_ms = EXTERNAL_TRUSTED_MS if local is None else OWN_TRUSTED_MS
     app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + trusted_ms), 600)
     if local is not None:
@@ -249,9 +249,9 @@ async def with_external_user(
         _require_usable(app, user)
     except AccountDisabled as error:
         refused = Act(action, f"user:{user.key}", outcome=REFUSED, reason=error.message, detail=detail)
-        await acts.keep(app, principal, origin, refused)
+        await acts.keep(app, Caller(principal, origin), refused)
         raise
-    await acts.keep(app, principal, origin, Act(action, f"user:{user.key}", detail=detail))
+    await acts.keep(app, Caller(principal, origin), Act(action, f"user:{user.key}", detail=detail))
     return principal
 
 
@@ -267,7 +267,7 @@ async def issue_token(
     scopes = []
     refused = []
     for scope in _parse(requested):
-        granted = await _granted(app, principal, origin, scope)
+        granted = await _granted(app, Caller(principal, origin), scope)
         if granted.actions:
             scopes.append(granted)
         if scope.actions - granted.actions - {"*"}:
@@ -283,10 +283,10 @@ async def issue_token(
         }
         act = Act("token:issue", f"user:{principal.key}", detail=detail)
         if offline:
-            composed = await acts.compose(app, principal, origin, act)
+            composed = await acts.compose(app, Caller(principal, origin), act)
             refresh = await app.database.write(_record_refreshable, app, principal, composed)
         else:
-            await acts.keep(app, principal, origin, act)
+            await acts.keep(app, Caller(principal, origin), act)
     return IssuedToken(token, now, lifetime, tuple(scopes), refresh)
 
 
@@ -544,10 +544,10 @@ async def _failed(
     return LoginDelayed(f"too many wrong credentials: try again in {wait} seconds", wait) if wait else error
 
 
-async def _granted(app: App, principal: Principal, origin: Origin, scope: Scope) -> Scope:
+async def _granted(app: App, caller: Caller, scope: Scope) -> Scope:
     nothing = replace(scope, actions=frozenset())
     if scope.type == "registry" and scope.name == "catalog":
-        granted = await authorize.user_may(app, principal, origin, Permission.REGISTRY_CATALOG, None)
+        granted = await authorize.user_may(app, caller, Permission.REGISTRY_CATALOG, None)
         return scope if granted else nothing
     if scope.type.partition("(")[0] != "repository":
         return nothing
@@ -558,7 +558,7 @@ async def _granted(app: App, principal: Principal, origin: Origin, scope: Scope)
     actions = set()
     for permission in REPOSITORY_PERMISSIONS:
         asked = permission.action in scope.actions or "*" in scope.actions
-        if asked and await authorize.user_may(app, principal, origin, permission, repository):
+        if asked and await authorize.user_may(app, caller, permission, repository):
             actions.add(permission.action)
     return Scope("repository", repository, frozenset(actions))
 

@@ -23,7 +23,7 @@ from entrepot.identity.errors import (
 )
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
 from entrepot.identity.sessions import NewSession, Session
-from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Credential, Origin, Principal
 from entrepot.settings import OIDCProvider
 
 LOGIN_SECONDS = 600
@@ -171,7 +171,9 @@ async def with_session(app: App, value: str, origin: Origin) -> Principal | None
         if session is not None:
             app.cache.put(stamp, sessions.TOPIC, key, session, _SESSION_BYTES)
     if session is None:
-        acts.gather(app, ANONYMOUS, origin, Act("login:session", "user:", outcome=FAILED, reason="no such session"))
+        acts.gather(
+            app, Caller(ANONYMOUS, origin), Act("login:session", "user:", outcome=FAILED, reason="no such session")
+        )
         return None
     if session.expires_at_ms <= app.clock():
         return None
@@ -188,7 +190,7 @@ async def log_out(app: App, value: str, origin: Origin, return_to: str) -> str |
     if session is None or not await app.database.write(sessions.end, value):
         return None
     principal = Principal(session.user_provider, session.user_name, credential=SESSION, user_id=session.user_id)
-    await acts.keep(app, principal, origin, Act("logout:session", f"user:{principal.key}"))
+    await acts.keep(app, Caller(principal, origin), Act("logout:session", f"user:{principal.key}"))
     if not session.id_token:
         return None
     try:
@@ -204,7 +206,7 @@ async def log_out_by_provider(app: App, provider: str, token: str, origin: Origi
     before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
     count = await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
     detail: dict[str, object] = {"subject": logout.subject[: users.NAME_CHARACTERS_MAX], "sessions": count}
-    await acts.keep(app, ANONYMOUS, origin, Act("logout:provider", f"provider:{provider}", detail=detail))
+    await acts.keep(app, Caller(ANONYMOUS, origin), Act("logout:provider", f"provider:{provider}", detail=detail))
     return count
 
 

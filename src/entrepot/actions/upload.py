@@ -15,14 +15,13 @@ from entrepot.content.uploads import Session
 from entrepot.errors import BadRange, ClientGone, EntrepotError, StorageFull, TooSlow, Unavailable
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller, Principal
 from entrepot.storage import layout
 from entrepot.storage.driver import UploadState
 from entrepot.storage.errors import BlobDamaged, ContentMismatch
 from entrepot.storage.store import StoredBlob
 
 Body = AsyncIterator[bytes]
-Pusher = tuple[Principal, Origin]
 """Who sends the bytes, and from where: for the audit log."""
 
 
@@ -60,11 +59,11 @@ async def append(app: App, session: Session, body: Body, offset: int | None) -> 
 
 
 async def receive_whole(
-    app: App, pusher: Pusher, session: Session, repository: RepositoryName, digest: Digest, body: Body
+    app: App, caller: Caller, session: Session, repository: RepositoryName, digest: Digest, body: Body
 ) -> StoredBlob:
     """`finish` for a session that nobody was told of. Of what breaks off nothing is kept: it cannot be resumed."""
     try:
-        return await finish(app, pusher, session, repository, digest, body, 0)
+        return await finish(app, caller, session, repository, digest, body, 0)
     except (ClientGone, TooSlow):
         left = await app.database.look_up(uploads.find, session.id)
         if left is not None and await app.database.write_soon(uploads.claim, left):
@@ -74,7 +73,7 @@ async def receive_whole(
 
 async def finish(
     app: App,
-    pusher: Pusher,
+    caller: Caller,
     session: Session,
     repository: RepositoryName,
     digest: Digest,
@@ -104,7 +103,7 @@ async def finish(
     except EntrepotError:
         await _discard_unrecorded(app, after, recorder.state)
         raise
-    blob = await _record(app, pusher, repository, stored, recorder.recorded)
+    blob = await _record(app, caller, repository, stored, recorder.recorded)
     await _discard_unrecorded(app, before, after)
     return blob
 
@@ -179,12 +178,11 @@ async def _discard_unclaimed(app: App, location: str, recorded: UploadState | No
 
 
 async def _record(
-    app: App, pusher: Pusher, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None
+    app: App, caller: Caller, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None
 ) -> StoredBlob:
     """The bytes are on stable storage: make the row. Of two equal blobs one is kept, and it is a whole one."""
-    principal, origin = pusher
     act = Act("blob:push", f"repository:{repository}", stored.digest, detail={"size": stored.size})
-    composed = await acts.compose(app, principal, origin, act)
+    composed = await acts.compose(app, caller, act)
     try:
         known = await app.database.write(_record_row, repository, stored, recorded, app.clock(), composed)
     except EntrepotError as error:

@@ -13,7 +13,7 @@ from entrepot.identity.errors import CredentialsInvalid, LoginDelayed, TokenInva
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
-from entrepot.principal import Credential, Origin, Principal
+from entrepot.principal import Caller, Credential, Origin, Principal
 from entrepot.settings import KubernetesProvider, OIDCProvider, Provider
 
 TRUSTED_MS = 60_000
@@ -115,7 +115,7 @@ async def _robot(app: App, provider: str, name: str, token: str, origin: Origin)
         "subject": assertion.subject[: users.NAME_CHARACTERS_MAX],
         "trust_rules": [rule.id for rule in matching if rule.robot_id == robot.id],
     }
-    await acts.keep(app, principal, origin, Act("login:workload", f"user:{robot.key}", detail=detail))
+    await acts.keep(app, Caller(principal, origin), Act("login:workload", f"user:{robot.key}", detail=detail))
     return robot, assertion
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from entrepot.audit import record
 from entrepot.audit.record import Act
-from entrepot.principal import ANONYMOUS, NOWHERE, Origin, Principal
+from entrepot.principal import ANONYMOUS, NOWHERE, Caller, Origin
 
 FLUSH_SECONDS = 0.5
 FLOOD_SECONDS = 30.0
@@ -34,10 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Pulls:
-    principal: Principal
+    caller: Caller
     act: Act
     first_at_ms: int
-    origin: Origin
     owner: str | None
     count: int = 1
     due_at: float = 0.0
@@ -59,8 +58,7 @@ class PullLog:
     def add(
         self,
         at_ms: int,
-        principal: Principal,
-        origin: Origin,
+        caller: Caller,
         action: str,
         resource: str,
         digest: str | None,
@@ -68,12 +66,12 @@ class PullLog:
         *,
         owner: str | None = None,
     ) -> None:
-        credential = principal.credential
+        principal, origin = caller.principal, caller.origin
         key = (
             principal.provider,
             principal.name,
-            credential.kind,
-            credential.id,
+            principal.credential.kind,
+            principal.credential.id,
             origin.address,
             origin.user_agent,
             action,
@@ -89,34 +87,34 @@ class PullLog:
             self._lost += 1
             return
         act = Act(action, resource, digest, detail={"tag": tag} if tag else None)
-        self._gathered[key] = _Pulls(principal, act, at_ms, origin, owner)
+        self._gathered[key] = _Pulls(caller, act, at_ms, owner)
         self._start()
 
-    def add_act(self, at_ms: int, principal: Principal, origin: Origin, act: Act, *, owner: str | None = None) -> None:
+    def add_act(self, at_ms: int, caller: Caller, act: Act, *, owner: str | None = None) -> None:
         """As `add`, for any other act that changes nothing."""
         key = (
-            principal.key,
-            principal.credential.id,
-            origin.address,
-            origin.user_agent,
+            caller.principal.key,
+            caller.principal.credential.id,
+            caller.origin.address,
+            caller.origin.user_agent,
             act.action,
             act.resource,
             act.outcome,
             act.reason,
             repr(act.detail),
         )
-        self._add(key, _Pulls(principal, act, at_ms, origin, owner))
+        self._add(key, _Pulls(caller, act, at_ms, owner))
 
-    def add_flood(self, at_ms: int, principal: Principal, origin: Origin, act: Act) -> None:
+    def add_flood(self, at_ms: int, caller: Caller, act: Act) -> None:
         """Count one of many failures: all of this action from this address, or of this user, are one record."""
-        key: Key = ("flood", principal.key, origin.address, act.action, act.outcome)
+        key: Key = ("flood", caller.principal.key, caller.origin.address, act.action, act.outcome)
         if self._floods >= FLOODS_MAX and key not in self._gathered:
-            principal, origin = ANONYMOUS, NOWHERE
-            key = ("flood", principal.key, origin.address, act.action, act.outcome)
+            caller = Caller(ANONYMOUS, NOWHERE)
+            key = ("flood", caller.principal.key, caller.origin.address, act.action, act.outcome)
         self._floods += key not in self._gathered
-        quiet = Origin(origin.address, "", "")
+        quiet = Caller(caller.principal, Origin(caller.origin.address, "", ""))
         due_at = time.monotonic() + FLOOD_SECONDS
-        self._add(key, _Pulls(principal, act, at_ms, quiet, None, due_at=due_at))
+        self._add(key, _Pulls(quiet, act, at_ms, None, due_at=due_at))
 
     def _add(self, key: Key, new: _Pulls) -> None:
         known = self._gathered.get(key)
@@ -166,9 +164,10 @@ class PullLog:
         if not gathered and not late:
             return
         records = list(late)
-        for pulls in gathered.values():
-            made = (pulls.first_at_ms, pulls.principal, pulls.origin, pulls.act)
-            records.append(record.compose(*made, owner=pulls.owner, count=pulls.count))
+        records += [
+            record.compose(one.first_at_ms, one.caller, one.act, owner=one.owner, count=one.count)
+            for one in gathered.values()
+        ]
         try:
             await self._write(records)
         except BaseException as error:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert
 
 from entrepot.audit.tables import audit_pending
 from entrepot.database.statements import Statement
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 """`refused` by a rule, `failed` for want of a proof or a resource."""
@@ -34,10 +34,9 @@ class Act:
     detail: Mapping[str, object] | None = None
 
 
-def compose(
-    at_ms: int, principal: Principal, origin: Origin, act: Act, *, owner: str | None = None, count: int = 1
-) -> bytes:
+def compose(at_ms: int, caller: Caller, act: Act, *, owner: str | None = None, count: int = 1) -> bytes:
     """The record as it is kept: JSON, its keys sorted. `owner` answers for a robot; `count` acts were the same."""
+    principal, origin = caller.principal, caller.origin
     record: dict[str, object] = {
         "time": datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "actor": principal.key,

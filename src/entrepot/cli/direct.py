@@ -18,7 +18,7 @@ from entrepot.database.open import database_url, open_database
 from entrepot.errors import NotFound
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.migrations import schema
-from entrepot.principal import NOWHERE, Credential, Principal
+from entrepot.principal import NOWHERE, Caller, Credential, Principal
 from entrepot.settings import Settings
 
 OPERATOR = "operator"
@@ -99,7 +99,7 @@ def operator_name() -> str:
 def composed_record(act: Act) -> bytes:
     """The record of what the operator does."""
     operator = Principal(OPERATOR, operator_name(), credential=CONSOLE)
-    return record.compose(system_clock(), operator, NOWHERE, act)
+    return record.compose(system_clock(), Caller(operator, NOWHERE), act)
 
 
 def change(

@@ -25,36 +25,36 @@ async def require(request: Request, permission: Permission, or_permission: Permi
     # An empty name is none, too, and has to be found to be none here.
     repository = request.repository if permission in _CHALLENGED_ACTIONS else None
     if or_permission is not None:
-        app, principal, origin = request.app, request.principal, request.origin
-        if await authorize.may(app, principal, origin, permission, repository):
+        app, caller = request.app, request.caller
+        if await authorize.may(app, caller, permission, repository):
             return
-        if await authorize.may(app, principal, origin, or_permission, repository):
+        if await authorize.may(app, caller, or_permission, repository):
             return
     await require_at(request, permission, repository)
 
 
 async def require_at(request: Request, permission: Permission, path: str | None) -> None:
     """As `require`, for what is at a path: a repository or a namespace, None for the registry itself."""
-    app, principal, origin = request.app, request.principal, request.origin
-    if await authorize.may(app, principal, origin, permission, path):
+    app, caller = request.app, request.caller
+    if await authorize.may(app, caller, permission, path):
         return
-    if principal.is_anonymous:
+    if caller.principal.is_anonymous:
         raise Challenged("sign in first: docker login, or send the Authorization header")
-    if principal.scopes is not None and await authorize.user_may(app, principal, origin, permission, path):
+    if caller.principal.scopes is not None and await authorize.user_may(app, caller, permission, path):
         raise Challenged(f"this token does not allow {permission.value}: ask for one with the scope in the challenge")
-    refusal = await authorize.refusal(app, principal, origin, permission, path)
-    await acts.refuse(app, principal, origin, permission.value, authorize.resource(permission, path), refusal.message)
+    refusal = await authorize.refusal(app, caller, permission, path)
+    await acts.refuse(app, caller, permission.value, authorize.resource(permission, path), refusal.message)
     raise refusal
 
 
 async def require_throughout(request: Request, permission: Permission, place: Place) -> None:
     """As `require_at`, for all that is in a place: a namespace with all that is below it."""
     await require_at(request, permission, place.anchor)
-    app, principal, origin = request.app, request.principal, request.origin
-    if not await authorize.may_throughout(app, principal, origin, permission, place):
+    app, caller = request.app, request.caller
+    if not await authorize.may_throughout(app, caller, permission, place):
         refusal = authorize.refusal_throughout(permission, place)
         where = authorize.place_resource(place)
-        await acts.refuse(app, principal, origin, permission.value, where, refusal.message)
+        await acts.refuse(app, caller, permission.value, where, refusal.message)
         raise refusal
 
 

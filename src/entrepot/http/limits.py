@@ -11,7 +11,7 @@ from entrepot.errors import RateLimited
 from entrepot.http.messages import Request
 from entrepot.http.origin import is_trusted
 from entrepot.identity.lockout import network_of
-from entrepot.principal import ANONYMOUS, Principal
+from entrepot.principal import ANONYMOUS, Caller, Principal
 
 NEVER_BRAKED = frozenset({"/healthz", "/readyz"})
 """What balancers and orchestrators ask: a flood must not look like a registry that is down."""
@@ -51,7 +51,7 @@ async def _refuse(request: Request, wait: int, principal: Principal) -> None:
         return
     of = "address" if principal.is_anonymous else "user"
     request.app.metrics.requests_braked.labels(of).inc()
-    acts.too_many(request.app, principal, request.origin)
+    acts.too_many(request.app, Caller(principal, request.origin))
     await asyncio.sleep(REFUSAL_SECONDS)
     raise TooManyRequests(f"too many requests of this {of}: try again in {wait} seconds", wait)
 

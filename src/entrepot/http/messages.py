@@ -20,7 +20,7 @@ from entrepot.http.origin import client_address, forwarded_url, is_trusted, url
 from entrepot.http.reception import Message, Receive
 from entrepot.identity.lockout import network_of
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import ANONYMOUS, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Origin, Principal
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -41,6 +41,7 @@ class Request:
     __slots__ = (
         "_bodies",
         "_body_ended",
+        "_caller",
         "_headers",
         "_held",
         "_origin",
@@ -72,8 +73,16 @@ class Request:
         self._body_ended = False
         self._headers: dict[bytes, bytes] | None = None
         self._origin: Origin | None = None
+        self._caller: Caller | None = None
         self._repository: RepositoryName | None = None
         self._query: dict[str, list[str]] | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, once that is known, and from where."""
+        if self._caller is None:
+            self._caller = Caller(self.principal, self.origin)
+        return self._caller
 
     @property
     def origin(self) -> Origin:

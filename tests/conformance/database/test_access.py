@@ -22,7 +22,7 @@ from entrepot.database.database import Database
 from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller, Origin, Principal
 from tests.conformance.database.content import NOW_MS
 from tests.conformance.database.waiting import until
 from tests.hostile.examples import budget
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 PULL, PUSH, GRANT = Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, Permission.GRANT_WRITE
 EVERYWHERE = Place(REGISTRY, "")
 TEAM = Place(NAMESPACE, "team")
-CONTEXT = Context(Principal("local", "alice"), Origin("192.0.2.1", "docker", "r1"), NOW_MS)
+CONTEXT = Context(Caller(Principal("local", "alice"), Origin("192.0.2.1", "docker", "r1")), NOW_MS)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ async def test_grant_ends_in_the_millisecond_that_it_names(database: Database, p
 
     assert not found.allows(PULL, "team/app", CONTEXT)
     assert found.explain(PULL, "team/app", CONTEXT)[0].missing == "it has expired"
-    assert found.allows(PULL, "team/app", Context(CONTEXT.principal, CONTEXT.origin, NOW_MS - 1))
+    assert found.allows(PULL, "team/app", Context(CONTEXT.caller, NOW_MS - 1))
 
 
 async def test_grant_holds_under_its_condition_only(database: Database, people: People) -> None:
@@ -129,7 +129,7 @@ async def test_grant_holds_under_its_condition_only(database: Database, people: 
     )
     found = await rights_of(database, people.alice)
 
-    inside = Context(CONTEXT.principal, Origin("10.0.0.1", "", ""), NOW_MS)
+    inside = Context(Caller(CONTEXT.caller.principal, Origin("10.0.0.1", "", "")), NOW_MS)
     assert found.allows(PULL, "team/app", inside)
     assert found.visible(PULL, inside).everything
     assert not found.allows(PULL, "team/app", CONTEXT)

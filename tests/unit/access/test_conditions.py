@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from entrepot.access import conditions
 from entrepot.access.conditions import CONDITION_CHARACTERS_MAX, EVALUATED_MAX, NESTING_MAX, Context
 from entrepot.access.errors import ConditionInvalid
-from entrepot.principal import Credential, Origin, Principal
+from entrepot.principal import Caller, Credential, Origin, Principal
 from tests.hostile.examples import budget
 
 NOON_MS = 1_750_248_000_000
 """Wednesday, 18 June 2025, 12:00 UTC."""
 ALICE = Principal("ldap", "alice", credential=Credential("token", "t0"))
-CONTEXT = Context(ALICE, Origin("10.1.2.3", "docker/28.0 (linux)", "r1"), NOON_MS)
+CONTEXT = Context(Caller(ALICE, Origin("10.1.2.3", "docker/28.0 (linux)", "r1")), NOON_MS)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_condition_that_could_keep_a_processor_busy_is_refused(condition: str) -
 
 
 def test_condition_sees_the_beginning_of_a_long_user_agent() -> None:
-    origin = replace(CONTEXT.origin, user_agent="docker/" + "a" * 100_000)
-    context = replace(CONTEXT, origin=origin, known={})
+    origin = replace(CONTEXT.caller.origin, user_agent="docker/" + "a" * 100_000)
+    context = replace(CONTEXT, caller=Caller(ALICE, origin), known={})
     assert conditions.holds("request.user_agent.matches('^docker/a+$')", context)
     assert conditions.holds(f"size(request.user_agent) == {conditions.USER_AGENT_CHARACTERS_MAX}", context)
 
@@ -220,7 +220,7 @@ def test_any_text_is_a_condition_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("address", ["", "unknown", "10.1.2.3, 10.1.2.4", "10.1.2"])
 def test_request_without_an_address_is_in_no_network(address: str) -> None:
-    context = Context(ALICE, Origin(address, "", ""), NOON_MS)
+    context = Context(Caller(ALICE, Origin(address, "", "")), NOON_MS)
 
     assert not conditions.holds('in_network(request.address, "0.0.0.0/0")', context)
     assert conditions.holds('!in_network(request.address, "0.0.0.0/0")', context)

@@ -9,7 +9,7 @@ from entrepot.audit import pulls
 from entrepot.audit.pulls import PullLog
 from entrepot.audit.record import FAILED, Act
 from entrepot.errors import Unavailable
-from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Credential, Origin, Principal
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,9 @@ class Kept:
 def pull(log: PullLog, tag: str = "v1", request: str = "r1", at_ms: int = AT_MS, **changes: Any) -> None:
     origin = Origin(changes.get("address", "192.0.2.1"), "docker", request)
     principal = changes.get("principal", ALICE)
-    log.add(at_ms, principal, origin, "manifest:pull", "repository:a/b", "sha256:0", tag, owner=changes.get("owner"))
+    log.add(
+        at_ms, Caller(principal, origin), "manifest:pull", "repository:a/b", "sha256:0", tag, owner=changes.get("owner")
+    )
 
 
 async def until(holds: Callable[[], bool], wait: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -137,7 +139,7 @@ async def test_flood_is_one_record_an_address_with_its_count(monkeypatch: pytest
     log = PullLog(kept.write)
     for number in range(500):
         act = Act("login:token", f"user:{number}", outcome=FAILED, reason="too many")
-        log.add_flood(AT_MS + number, ANONYMOUS, Origin(f"192.0.2.{number % 2}", "docker", str(number)), act)
+        log.add_flood(AT_MS + number, Caller(ANONYMOUS, Origin(f"192.0.2.{number % 2}", "docker", str(number))), act)
     pull(log)
     await until(lambda: len(kept.records) == 1)
     assert kept.records[0]["action"] == "manifest:pull"
@@ -165,10 +167,10 @@ async def test_floods_that_were_told_apart_have_a_record_each_again_once_written
         written.clear()
         for number in range(12):
             origin = Origin(f"192.0.2.{number % 4}", "", "")
-            log.add_flood(AT_MS, ANONYMOUS, origin, Act("request:limit", "", outcome=FAILED, reason="many"))
+            log.add_flood(AT_MS, Caller(ANONYMOUS, origin), Act("request:limit", "", outcome=FAILED, reason="many"))
         await log._flush()
         log.add_flood(
-            AT_MS, ANONYMOUS, Origin("192.0.2.9", "", ""), Act("request:limit", "", outcome=FAILED, reason="")
+            AT_MS, Caller(ANONYMOUS, Origin("192.0.2.9", "", "")), Act("request:limit", "", outcome=FAILED, reason="")
         )
         await log.close()
         records = [json.loads(record) for record in written]
@@ -185,7 +187,7 @@ async def test_floods_from_everywhere_end_in_one_record_and_closing_writes_them(
     log = PullLog(kept.write)
     for number in range(500):
         act = Act("login:token", "user:", outcome=FAILED, reason="too many")
-        log.add_flood(AT_MS, ANONYMOUS, Origin(f"10.0.{number // 256}.{number % 256}", "", ""), act)
+        log.add_flood(AT_MS, Caller(ANONYMOUS, Origin(f"10.0.{number // 256}.{number % 256}", "", "")), act)
     await log.close()
 
     assert len(kept.records) <= 12
@@ -197,7 +199,7 @@ async def test_other_acts_are_gathered_when_they_are_alike() -> None:
     log = PullLog(kept.write)
     for number in range(6):
         act = Act("audit:read", "registry", detail={"filter": {"actor": f"local:user{number % 2}"}})
-        log.add_act(AT_MS, ALICE, Origin("192.0.2.1", "curl", str(number)), act)
+        log.add_act(AT_MS, Caller(ALICE, Origin("192.0.2.1", "curl", str(number))), act)
     await log.close()
 
     assert [record["count"] for record in kept.records] == [3, 3]

@@ -12,7 +12,7 @@ from entrepot.errors import Conflict
 from entrepot.identity import groups, handed_out, passwords, users
 from entrepot.identity.errors import PasswordTooWeak, ProviderDecides, TokenInvalid
 from entrepot.identity.users import LOCAL, User
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +25,25 @@ class Account:
     roles: list[str]
 
 
-async def read(app: App, principal: Principal, origin: Origin) -> Account:
+async def read(app: App, caller: Caller) -> Account:
     """Raises TokenInvalid when the user was removed just now."""
-    user = await _user(app, principal)
+    user = await _user(app, caller.principal)
     rights = await accounts.rights_of(app, user)
     of_user = await app.database.read(groups.of_user, user.id)
-    owner = await accounts.owner_key(app, principal)
-    roles = rights.roles_at(None, Context(principal, origin, app.clock()))
+    owner = await accounts.owner_key(app, caller.principal)
+    roles = rights.roles_at(None, Context(caller, app.clock()))
     return Account(user, owner, sorted(of_user.values()), roles)
 
 
-async def change_password(app: App, principal: Principal, origin: Origin, current: str, new: str) -> None:
+async def change_password(app: App, caller: Caller, current: str, new: str) -> None:
     """Ends all sessions and refresh tokens; personal tokens are revoked by themselves.
 
     Raises PasswordWrong, PasswordTooWeak, LoginDelayed, ProviderDecides.
     """
-    user = await _user(app, principal)
+    user = await _user(app, caller.principal)
     if user.provider != LOCAL or user.password_hash is None:
         raise ProviderDecides(f"this registry keeps no password of {user.key}")
-    await sign_in.confirm_password(app, user, current, origin)
+    await sign_in.confirm_password(app, user, current, caller.origin)
     passwords.check_rules(user.name, new, app.settings.login.password_characters_min)
     if new == current:
         raise PasswordTooWeak("the new password is the current one")
@@ -56,7 +56,7 @@ async def change_password(app: App, principal: Principal, origin: Origin, curren
         handed_out.end(connection, users.change(connection, now, password_hash=password_hash))
 
     act = Act("password:change", f"user:{user.key}", detail={"by": "the user"})
-    await acts.change(app, principal, origin, act, run)
+    await acts.change(app, caller, act, run)
 
 
 async def _user(app: App, principal: Principal) -> User:

@@ -13,7 +13,7 @@ from entrepot.audit.export import described
 from entrepot.audit.query import Filter, Page
 from entrepot.audit.record import Act
 from entrepot.audit.tables import audit_pending, audit_segments
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 JSONL, CEF = "jsonl", "cef"
 
@@ -42,24 +42,20 @@ class Status:
     forwarded: tuple[Forwarded, ...]
 
 
-async def find(
-    app: App, principal: Principal, origin: Origin, wanted: Filter, where: str, after: int | None, limit: int
-) -> Page:
+async def find(app: App, caller: Caller, wanted: Filter, where: str, after: int | None, limit: int) -> Page:
     """The newest records before `after` that are as wanted, with all that has happened up to now.
 
     Who reads leaves a record, too, soon after.
     """
-    acts.gather(app, principal, origin, Act("audit:read", where, detail={"filter": described(wanted)}))
+    acts.gather(app, caller, Act("audit:read", where, detail={"filter": described(wanted)}))
     await chain.seal_all(app.database)
     return await app.database.read(query.find, wanted, after, limit)
 
 
-async def export_lines(
-    app: App, principal: Principal, origin: Origin, wanted: Filter, format_: str, where: str
-) -> AsyncIterator[bytes]:
+async def export_lines(app: App, caller: Caller, wanted: Filter, format_: str, where: str) -> AsyncIterator[bytes]:
     """Lines of an export, some at a time. The record of it is kept before this returns, and is in the export."""
     detail = {"format": format_, "filter": described(wanted)}
-    await acts.keep(app, principal, origin, Act("audit:export", where, detail=detail))
+    await acts.keep(app, caller, Act("audit:export", where, detail=detail))
     if format_ == CEF:
         return _cef(app, wanted)
     return export.lines(app.database, app.witness, wanted, app.clock)

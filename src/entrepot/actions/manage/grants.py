@@ -24,7 +24,7 @@ from entrepot.errors import Denied
 from entrepot.identity import groups, users
 from entrepot.identity.errors import GroupUnknown, UserUnknown
 from entrepot.identity.users import User
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 OWN_GROUPS = users.LOCAL
 """The provider of the groups that are kept here; all others may be granted something before they are known."""
@@ -83,7 +83,7 @@ def require(connection: Connection, grant_id: int) -> Shown:
     return shown(connection, [grants.require(connection, grant_id)])[0]
 
 
-async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> tuple[Shown, bool]:
+async def add(app: App, caller: Caller, terms: Terms) -> tuple[Shown, bool]:
     """Make the grant, and say whether it is new. Raises Denied, RoleUnknown, GrantInvalid, UserUnknown, GroupUnknown.
 
     What the granter may is read in the transaction: who loses a right cannot pass it on meanwhile.
@@ -94,10 +94,10 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
     if terms.expires_at_ms is not None:
         detail["expires_at"] = time_text(terms.expires_at_ms)
     act = Act("grant:create", place_resource(terms.place), detail=detail)
-    composed = await acts.compose(app, principal, origin, act)
+    composed = await acts.compose(app, caller, act)
     if terms.condition is not None:
         conditions.check(terms.condition)
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[Shown, bool]:
         now_ms = app.clock()
@@ -115,7 +115,7 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
             terms.place,
             condition=terms.condition,
             expires_at_ms=terms.expires_at_ms,
-            created_by=principal.key,
+            created_by=caller.principal.key,
             now_ms=now_ms,
         )
         if new:
@@ -123,10 +123,10 @@ async def add(app: App, principal: Principal, origin: Origin, terms: Terms) -> t
         return Shown(grant, terms.subject), new
 
     where = place_resource(terms.place)
-    return await acts.or_refuse(app, principal, origin, "grant:create", where, app.database.write(run))
+    return await acts.or_refuse(app, caller, "grant:create", where, app.database.write(run))
 
 
-async def remove(app: App, principal: Principal, origin: Origin, known: Shown, expect: Expect) -> None:
+async def remove(app: App, caller: Caller, known: Shown, expect: Expect) -> None:
     """Revoke a grant. Raises GrantUnknown."""
 
     def run(connection: Connection) -> None:
@@ -136,7 +136,7 @@ async def remove(app: App, principal: Principal, origin: Origin, known: Shown, e
     grant = known.grant
     detail = {"id": grant.id, "role": grant.role, "subject": known.subject or grant.subject.kind}
     act = Act("grant:delete", place_resource(grant.place), detail=detail)
-    await acts.change(app, principal, origin, act, run)
+    await acts.change(app, caller, act, run)
 
 
 def _subject(connection: Connection, app: App, terms: Terms, now_ms: int) -> Subject:

@@ -13,14 +13,14 @@ from entrepot.identity import groups, users
 from entrepot.identity.errors import ProviderUnknown, UserUnknown
 from entrepot.identity.groups import Group
 from entrepot.identity.users import LOCAL
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 Expect = Callable[[Group | None], None]
 """Called in the transaction with what is there before; raises if the change was meant for something else."""
 
 
 async def put(
-    app: App, principal: Principal, origin: Origin, provider: str, name: str, description: str, expect: Expect
+    app: App, caller: Caller, provider: str, name: str, description: str, expect: Expect
 ) -> tuple[Group, bool]:
     """Make the group, or describe it; answers whether it is new. Raises ProviderUnknown, Invalid."""
     if provider not in {LOCAL, *(known.name for known in app.settings.providers)}:
@@ -38,10 +38,10 @@ async def put(
             group = groups.require(connection, provider, name)
         return (group, before is None), [Act("group:put", f"group:{group.key}", detail={"new": before is None})]
 
-    return await acts.change_as(app, principal, origin, run)
+    return await acts.change_as(app, caller, run)
 
 
-async def remove(app: App, principal: Principal, origin: Origin, provider: str, name: str, expect: Expect) -> None:
+async def remove(app: App, caller: Caller, provider: str, name: str, expect: Expect) -> None:
     """Take the group away with its grants. One of another provider comes back, without them, with its members' logins.
 
     Raises GroupUnknown.
@@ -52,12 +52,12 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
         expect(group)
         groups.remove(connection, group)
 
-    await acts.change(app, principal, origin, Act("group:delete", f"group:{provider}:{name}"), run)
+    await acts.change(app, caller, Act("group:delete", f"group:{provider}:{name}"), run)
 
 
-async def add_member(app: App, principal: Principal, origin: Origin, name: str, provider: str, user_name: str) -> None:
+async def add_member(app: App, caller: Caller, name: str, provider: str, user_name: str) -> None:
     """Raises GroupUnknown, UserUnknown, Denied, and Conflict for a login of another account."""
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         current = groups.require(connection, LOCAL, name)
@@ -69,13 +69,11 @@ async def add_member(app: App, principal: Principal, origin: Origin, name: str, 
         added = groups.add_member(connection, current, user)
         return None, [Act("group:add-member", f"group:{current.key}", detail={"user": user.key})] if added else []
 
-    doing = acts.change_as(app, principal, origin, run)
-    await acts.or_refuse(app, principal, origin, "group:add-member", f"group:{LOCAL}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    await acts.or_refuse(app, caller, "group:add-member", f"group:{LOCAL}:{name}", doing)
 
 
-async def remove_member(
-    app: App, principal: Principal, origin: Origin, name: str, provider: str, user_name: str
-) -> None:
+async def remove_member(app: App, caller: Caller, name: str, provider: str, user_name: str) -> None:
     """Raises GroupUnknown, UserUnknown."""
 
     def run(connection: Connection) -> None:
@@ -85,4 +83,4 @@ async def remove_member(
             raise UserUnknown(f"{user.key} is no member of {group.key}")
 
     detail = {"user": f"{provider}:{user_name}"}
-    await acts.change(app, principal, origin, Act("group:remove-member", f"group:{LOCAL}:{name}", detail=detail), run)
+    await acts.change(app, caller, Act("group:remove-member", f"group:{LOCAL}:{name}", detail=detail), run)

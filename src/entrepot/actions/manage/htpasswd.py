@@ -13,7 +13,7 @@ from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid, TooLarge
 from entrepot.identity import handed_out, passwords, users
 from entrepot.identity.users import LOCAL
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 LINES_MAX = 5000
 
@@ -69,17 +69,17 @@ def parse(text: str) -> tuple[list[Entry], list[Refused]]:
     return list(entries.values()), refused
 
 
-async def import_users(app: App, principal: Principal, origin: Origin, text: str, *, replace: bool) -> Imported:
+async def import_users(app: App, caller: Caller, text: str, *, replace: bool) -> Imported:
     """Make the users of the file; those that are there are kept, or get the file's passwords with `replace`."""
     entries, refused = parse(text)
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[Imported, list[Act]]:
         imported, done = Imported(refused=list(refused)), []
-        caller = standing.of(connection, asked)
+        acting = standing.of(connection, asked)
         for entry in entries:
             try:
-                act = _import(connection, caller, entry, imported, replace=replace)
+                act = _import(connection, acting, entry, imported, replace=replace)
             except Denied as error:
                 imported.refused.append(Refused(entry.line, entry.name, error.message))
                 continue
@@ -88,12 +88,12 @@ async def import_users(app: App, principal: Principal, origin: Origin, text: str
         imported.refused.sort(key=lambda one: one.line)
         return imported, done
 
-    return await acts.change_as(app, principal, origin, run)
+    return await acts.change_as(app, caller, run)
 
 
-def _import(connection: Connection, caller: Standing, entry: Entry, imported: Imported, *, replace: bool) -> Act | None:
+def _import(connection: Connection, acting: Standing, entry: Entry, imported: Imported, *, replace: bool) -> Act | None:
     """Raises Denied."""
-    now_ms = caller.holder.context.now_ms
+    now_ms = acting.holder.context.now_ms
     user, resource = users.find(connection, LOCAL, entry.name), f"user:{LOCAL}:{entry.name}"
     if user is None:
         users.add(connection, LOCAL, entry.name, password_hash=entry.password_hash, now_ms=now_ms)
@@ -102,7 +102,7 @@ def _import(connection: Connection, caller: Standing, entry: Entry, imported: Im
     if not replace:
         imported.kept.append(entry.name)
         return None
-    require_may_set_password(connection, caller, user)
+    require_may_set_password(connection, acting, user)
     users.change(connection, user, password_hash=entry.password_hash)
     handed_out.end(connection, user)
     imported.replaced.append(entry.name)

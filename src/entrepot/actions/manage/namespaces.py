@@ -19,7 +19,7 @@ from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.errors import NamespaceUnknown
 from entrepot.namespaces.namespaces import Namespace, Visibility
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 Expect = Callable[[Visibility], None]
 """Called in the transaction with what holds before."""
@@ -39,11 +39,9 @@ def page(connection: Connection, reader: Reader, *, after: str, limit: int) -> l
     return namespaces.page(connection, readable, after=after, limit=limit)
 
 
-async def put(
-    app: App, principal: Principal, origin: Origin, path: str, expect: Expect, *, public: bool
-) -> tuple[Visibility, bool]:
+async def put(app: App, caller: Caller, path: str, expect: Expect, *, public: bool) -> tuple[Visibility, bool]:
     """Returns what holds then, and whether the setting is new. Raises Denied."""
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> bool:
         before = namespaces.visibility(connection, path)
@@ -54,14 +52,14 @@ async def put(
         return not before.is_own
 
     act = _act(path, "public" if public else "private")
-    doing = acts.change(app, principal, origin, act, run)
-    new = await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
+    doing = acts.change(app, caller, act, run)
+    new = await acts.or_refuse(app, caller, act.action, act.resource, doing)
     return Visibility(path, public, path), new
 
 
-async def inherit(app: App, principal: Principal, origin: Origin, path: str, expect: Expect) -> None:
+async def inherit(app: App, caller: Caller, path: str, expect: Expect) -> None:
     """Take the setting away: what holds above holds here, too. Raises NamespaceUnknown, Denied."""
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> None:
         before = namespaces.visibility(connection, path)
@@ -72,8 +70,8 @@ async def inherit(app: App, principal: Principal, origin: Origin, path: str, exp
             _require_may_publish(connection, asked, path)
 
     act = _act(path, "inherit")
-    doing = acts.change(app, principal, origin, act, run)
-    await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
+    doing = acts.change(app, caller, act, run)
+    await acts.or_refuse(app, caller, act.action, act.resource, doing)
 
 
 def _require_may_publish(connection: Connection, asked: Context, path: str) -> None:

@@ -22,7 +22,7 @@ from entrepot.identity.errors import ProviderUnknown, TrustRuleUnknown, UserUnkn
 from entrepot.identity.users import ROBOT, User
 from entrepot.identity.workloads import TrustRule
 from entrepot.oci.name import is_repository_name
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller, Principal
 from entrepot.settings import OIDCProvider
 
 RESERVED = frozenset({"tokens", "trust-rules"})
@@ -58,8 +58,7 @@ def page(connection: Connection, *, below: str, after: int, limit: int) -> list[
 
 async def put(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     name: str,
     wanted: Mapping[str, object],
     owner: str | None,
@@ -71,26 +70,26 @@ async def put(
     Raises Invalid, Denied, UserUnknown.
     """
     namespace_of(name)
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
-        caller = standing.of(connection, asked)
+        acting = standing.of(connection, asked)
         before = users.find(connection, ROBOT, name)
         expect(None if before is None else manage_users.view(connection, before))
         values = dict(wanted)
         if owner is not None:
-            values["owner_id"] = _owner(connection, caller, owner).id
+            values["owner_id"] = _owner(connection, acting, owner).id
         if values.get("disabled") and (before is None or not before.disabled):
-            values["disabled_by"] = caller.user.id
+            values["disabled_by"] = acting.user.id
         if before is None:
-            made_by = caller.user
+            made_by = acting.user
             default_owner = made_by.owner_id if made_by.is_robot else made_by.id
             made = users.add(connection, ROBOT, name, owner_id=default_owner, now_ms=app.clock())
             made = users.change(connection, made, **values) if values else made
             view = manage_users.view(connection, made)
             return (view, True), [Act("robot:create", f"user:{made.key}", detail={"owner": view.owner})]
         if values.get("disabled") is False and before.disabled:
-            _require_may_enable(connection, caller, before)
+            _require_may_enable(connection, acting, before)
             values["disabled_by"] = None
         different = {field: value for field, value in values.items() if getattr(before, field) != value}
         changed = users.change(connection, before, **different) if different else before
@@ -99,11 +98,11 @@ async def put(
         view = manage_users.view(connection, changed)
         return (view, False), _acts_of(view, different)
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "robot:change", f"user:{ROBOT}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "robot:change", f"user:{ROBOT}:{name}", doing)
 
 
-async def remove(app: App, principal: Principal, origin: Origin, name: str, expect: Expect) -> None:
+async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
     """Take it away with its tokens, trust rules, memberships and grants. Raises UserUnknown."""
 
     def run(connection: Connection) -> None:
@@ -114,7 +113,7 @@ async def remove(app: App, principal: Principal, origin: Origin, name: str, expe
         tokens.remove_of_user(connection, robot.id)
         users.remove(connection, robot)
 
-    await acts.change(app, principal, origin, Act("robot:delete", f"user:{ROBOT}:{name}"), run)
+    await acts.change(app, caller, Act("robot:delete", f"user:{ROBOT}:{name}"), run)
 
 
 def require_unlimited(principal: Principal) -> None:
@@ -125,8 +124,7 @@ def require_unlimited(principal: Principal) -> None:
 
 async def add_trust_rule(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     name: str,
     provider: str,
     audience: str,
@@ -135,24 +133,24 @@ async def add_trust_rule(
     """Workloads with such claims become the robot. Raises UserUnknown, Denied, ProviderUnknown, TrustRuleInvalid."""
     if not any(known.name == provider and isinstance(known, OIDCProvider) for known in app.settings.providers):
         raise ProviderUnknown("there is no OIDC provider of this name in the settings")
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[TrustRule, list[Act]]:
-        caller = standing.of(connection, asked)
+        acting = standing.of(connection, asked)
         current = require(connection, name)
         what = f"deciding who becomes {current.key}"
-        standing.require(caller, standing.rights_of(connection, current), what)
-        standing.require_no_longer(caller, Permission.TRUST_WRITE, None, None, what)
+        standing.require(acting, standing.rights_of(connection, current), what)
+        standing.require_no_longer(acting, Permission.TRUST_WRITE, None, None, what)
         if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
             raise Invalid(f"a robot has {TRUST_RULES_MAX} trust rules at most")
         rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())
         return rule, [_trust_act("trust:create", current, rule)]
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "trust:create", f"user:{ROBOT}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "trust:create", f"user:{ROBOT}:{name}", doing)
 
 
-async def remove_trust_rule(app: App, principal: Principal, origin: Origin, name: str, rule_id: int) -> None:
+async def remove_trust_rule(app: App, caller: Caller, name: str, rule_id: int) -> None:
     """Raises UserUnknown, TrustRuleUnknown."""
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
@@ -163,17 +161,17 @@ async def remove_trust_rule(app: App, principal: Principal, origin: Origin, name
         workloads.remove(connection, robot.id, rule.id)
         return None, [_trust_act("trust:delete", robot, rule)]
 
-    await acts.change_as(app, principal, origin, run)
+    await acts.change_as(app, caller, run)
 
 
-def _owner(connection: Connection, caller: Standing, key: str) -> User:
+def _owner(connection: Connection, acting: Standing, key: str) -> User:
     """Nobody is made to answer for what they did not make, but by who manages users; and learns who there is.
 
     Raises Denied, UserUnknown, Invalid.
     """
     named = users.find(connection, *manage_users.parse_key(key))
     account = None if named is None else users.account(connection, named)
-    if not caller.may(Permission.USER_WRITE) and (account is None or account.id != caller.user.id):
+    if not acting.may(Permission.USER_WRITE) and (account is None or account.id != acting.user.id):
         raise Denied("you can make yourself a robot's owner; to name somebody else is for who manages users")
     if account is None:
         raise UserUnknown(f"there is no user {key[:320]}")
@@ -182,10 +180,10 @@ def _owner(connection: Connection, caller: Standing, key: str) -> User:
     return account
 
 
-def _require_may_enable(connection: Connection, caller: Standing, robot: User) -> None:
+def _require_may_enable(connection: Connection, acting: Standing, robot: User) -> None:
     """Raises Denied, also when somebody else disabled it: they undo that, or whoever manages users does."""
-    standing.require(caller, standing.rights_of(connection, robot), f"enabling {robot.key}")
-    if robot.disabled_by not in {None, caller.user.id} and not caller.may(Permission.USER_WRITE):
+    standing.require(acting, standing.rights_of(connection, robot), f"enabling {robot.key}")
+    if robot.disabled_by not in {None, acting.user.id} and not acting.may(Permission.USER_WRITE):
         raise Denied(f"somebody else disabled {robot.key}: ask them, or an administrator, to enable it")
 
 

@@ -14,18 +14,18 @@ from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.app import App
 from entrepot.audit.record import Act
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 Expect = Callable[[Role | None], None]
 """Called in the transaction with what is there before; raises if the change was meant for something else."""
 
 
-async def put(app: App, principal: Principal, origin: Origin, role: Role, expect: Expect) -> bool:
+async def put(app: App, caller: Caller, role: Role, expect: Expect) -> bool:
     """Make the role, or change it; returns whether it is new. To change a role is to grant it, wherever it is granted.
 
     Raises Denied, and RoleInvalid for what everyone would have.
     """
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> bool:
         roles.lock(connection, role.name, to_change=True)
@@ -46,11 +46,11 @@ async def put(app: App, principal: Principal, origin: Origin, role: Role, expect
 
     permissions = sorted(permission.value for permission in role.permissions)
     act = Act("role:put", f"role:{role.name}", detail={"permissions": permissions})
-    doing = acts.change(app, principal, origin, act, run)
-    return await acts.or_refuse(app, principal, origin, act.action, act.resource, doing)
+    doing = acts.change(app, caller, act, run)
+    return await acts.or_refuse(app, caller, act.action, act.resource, doing)
 
 
-async def remove(app: App, principal: Principal, origin: Origin, name: str, expect: Expect) -> None:
+async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
     """Raises RoleUnknown, RoleInvalid, RoleInUse."""
 
     def run(connection: Connection) -> None:
@@ -58,4 +58,4 @@ async def remove(app: App, principal: Principal, origin: Origin, name: str, expe
         expect(roles.require(connection, name))
         roles.remove(connection, name)
 
-    await acts.change(app, principal, origin, Act("role:delete", f"role:{name}"), run)
+    await acts.change(app, caller, Act("role:delete", f"role:{name}"), run)

@@ -20,7 +20,7 @@ from entrepot.errors import Denied
 from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
-from entrepot.principal import Limit, Origin, Principal
+from entrepot.principal import Caller, Limit, Principal
 
 SHOWN_MAX = 20
 """How much of what is lacking a refusal lists."""
@@ -36,7 +36,7 @@ class Standing:
 
     @property
     def principal(self) -> Principal:
-        return self.holder.context.principal
+        return self.holder.context.caller.principal
 
     def may(self, permission: Permission) -> bool:
         """Whether they have the permission on the whole registry now."""
@@ -44,10 +44,10 @@ class Standing:
         return self.holder.administrator or bool(held)
 
 
-async def context(app: App, principal: Principal, origin: Origin) -> Context:
+async def context(app: App, caller: Caller) -> Context:
     """The caller's request, with the conditions of their grants evaluated: to be awaited before the transaction."""
-    asked = Context(principal, origin, app.clock())
-    held = await accounts.rights_of(app, await accounts.find(app, principal))
+    asked = Context(caller, app.clock())
+    held = await accounts.rights_of(app, await accounts.find(app, caller.principal))
     for right in held:
         if right.condition is not None:
             conditions.holds(right.condition, asked)
@@ -56,7 +56,7 @@ async def context(app: App, principal: Principal, origin: Origin) -> Context:
 
 def of(connection: Connection, asked: Context) -> Standing:
     """What the caller has now, in the transaction. Raises Denied when the account cannot be used any more."""
-    user = users.get(connection, asked.principal.user_id or 0)
+    user = users.get(connection, asked.caller.principal.user_id or 0)
     if user is None or not user.usable:
         raise Denied("your account is not usable any more")
     held = rights.load(connection, user.id, groups.of_user(connection, user.id))

@@ -16,7 +16,7 @@ from entrepot.identity import tokens, users
 from entrepot.identity.errors import TokenInvalid, UserUnknown
 from entrepot.identity.tokens import PERSONAL, REFRESH, ROBOT, Token
 from entrepot.identity.users import User
-from entrepot.principal import Limit, Origin, Principal
+from entrepot.principal import Caller, Limit, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ async def own_account(app: App, principal: Principal) -> User:
     return user
 
 
-async def create(app: App, principal: Principal, origin: Origin, user: User, wanted: Wanted) -> tuple[Token, str]:
+async def create(app: App, caller: Caller, user: User, wanted: Wanted) -> tuple[Token, str]:
     """A new token of the user's and its text. Raises UserUnknown, Invalid, TokenInvalid.
 
     Made with a token of the same user's, it ends with that at the latest, and is revoked with it: somebody who got hold
     of one does not stay for longer than it. Raises Denied for a robot's that reaches further, or lives longer, than
     what the caller has.
     """
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
         now_ms = app.clock()
-        made_with = _made_with(connection, principal, owner, now_ms)
+        made_with = _made_with(connection, caller.principal, owner, now_ms)
         expires_at_ms = _expiry(wanted.expires_in_seconds, made_with, now_ms)
         _require_may_hand_out(connection, standing.of(connection, asked), owner, wanted.limits, expires_at_ms)
         token, text = tokens.add(
@@ -66,11 +66,11 @@ async def create(app: App, principal: Principal, origin: Origin, user: User, wan
         )
         return (token, text), [_act("token:create", owner, token)]
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "token:create", f"user:{user.key}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "token:create", f"user:{user.key}", doing)
 
 
-async def revoke(app: App, principal: Principal, origin: Origin, user: User, token_id: str) -> None:
+async def revoke(app: App, caller: Caller, user: User, token_id: str) -> None:
     """Raises TokenUnknown."""
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
@@ -78,14 +78,12 @@ async def revoke(app: App, principal: Principal, origin: Origin, user: User, tok
         tokens.remove(connection, token)
         return None, [_act("token:revoke", user, token)]
 
-    await acts.change_as(app, principal, origin, run)
+    await acts.change_as(app, caller, run)
 
 
-async def rotate(
-    app: App, principal: Principal, origin: Origin, user: User, token_id: str, overlap_seconds: int
-) -> tuple[Token, str]:
+async def rotate(app: App, caller: Caller, user: User, token_id: str, overlap_seconds: int) -> tuple[Token, str]:
     """A token in the place of this one, for as long as that was. Raises TokenUnknown, UserUnknown, Denied, Invalid."""
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[tuple[Token, str], list[Act]]:
         owner = _current(connection, user)
@@ -93,7 +91,7 @@ async def rotate(
         old = tokens.require(connection, owner.id, token_id)
         if old.kind == REFRESH:
             raise Denied("a refresh token is got by signing in: revoke it instead")
-        made_with = _made_with(connection, principal, owner, now_ms)
+        made_with = _made_with(connection, caller.principal, owner, now_ms)
         if made_with is not None and made_with.id != old.id:
             raise Denied("a token can only rotate itself: sign in with the password to rotate another one")
         lifetime = None if old.expires_at_ms is None else (old.expires_at_ms - old.created_at_ms) // 1000
@@ -113,8 +111,8 @@ async def rotate(
         act = _act("token:rotate", owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
         return (token, text), [act]
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "token:rotate", f"user:{user.key}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "token:rotate", f"user:{user.key}", doing)
 
 
 def plain(limit: Limit) -> dict[str, object]:
@@ -147,17 +145,17 @@ def _made_with(connection: Connection, principal: Principal, owner: User, now_ms
 
 
 def _require_may_hand_out(
-    connection: Connection, caller: Standing, owner: User, limits: tuple[Limit, ...] | None, expires_at_ms: int | None
+    connection: Connection, acting: Standing, owner: User, limits: tuple[Limit, ...] | None, expires_at_ms: int | None
 ) -> None:
     """Raises Denied for a robot's token that can do more, or for longer, than who makes it."""
     if not owner.is_robot:
         return
     what = f"making a token of {owner.key}"
     wanted = standing.rights_of(connection, owner, limits=limits, until_ms=expires_at_ms)
-    standing.require(caller, wanted, what)
-    if caller.user.id != owner.id:
+    standing.require(acting, wanted, what)
+    if acting.user.id != owner.id:
         path = owner.name.rpartition("/")[0] or None
-        standing.require_no_longer(caller, Permission.ROBOT_WRITE, path, expires_at_ms, what)
+        standing.require_no_longer(acting, Permission.ROBOT_WRITE, path, expires_at_ms, what)
 
 
 def _expiry(lifetime_seconds: int | None, source: Token | None, now_ms: int) -> int | None:

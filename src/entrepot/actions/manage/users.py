@@ -14,7 +14,7 @@ from entrepot.errors import Conflict, Denied, Invalid
 from entrepot.identity import groups, handed_out, passwords, sessions, tokens, users
 from entrepot.identity.errors import ProviderDecides, UserUnknown
 from entrepot.identity.users import LOCAL, ROBOT, User
-from entrepot.principal import Origin, Principal
+from entrepot.principal import Caller
 
 _OF_PROVIDER = ("display_name", "email")
 """What a provider says of its users anew at each login."""
@@ -73,8 +73,7 @@ def parse_key(key: str) -> tuple[str, str]:
 
 async def put_local(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     name: str,
     wanted: Mapping[str, object],
     password: str | None,
@@ -87,32 +86,31 @@ async def put_local(
     values = dict(wanted)
     if password is not None:
         passwords.check_rules(name, password, app.settings.login.password_characters_min)
-        values["password_hash"] = await app.passwords.hash(password, principal.key)
-    asked = await standing.context(app, principal, origin)
+        values["password_hash"] = await app.passwords.hash(password, caller.principal.key)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[tuple[View, bool], list[Act]]:
         administrators = users.lock_administrators(connection)
-        caller = standing.of(connection, asked)
+        acting = standing.of(connection, asked)
         current = users.find(connection, LOCAL, name)
         expect(None if current is None else view(connection, current))
         if current is None:
             if wanted.get("administrator"):
-                standing.require_administrator(caller, "making an administrator")
+                standing.require_administrator(acting, "making an administrator")
             made = _add(connection, name, values, app.clock())
             return (view(connection, made), True), [Act("user:create", f"user:{made.key}", detail=_fields(values))]
-        _require_may_change(connection, caller, current, values)
+        _require_may_change(connection, acting, current, values)
         changed, done = _change(connection, current, values)
         users.require_administrator_left(connection, administrators)
         return (view(connection, changed), False), done
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "user:change", f"user:{LOCAL}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "user:change", f"user:{LOCAL}:{name}", doing)
 
 
 async def change(
     app: App,
-    principal: Principal,
-    origin: Origin,
+    caller: Caller,
     provider: str,
     name: str,
     wanted: Mapping[str, object],
@@ -127,42 +125,42 @@ async def change(
     """
     if provider != LOCAL and any(field in wanted for field in _OF_PROVIDER):
         raise ProviderDecides(f"the provider {provider} says what {', '.join(_OF_PROVIDER)} are")
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[View, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        caller = standing.of(connection, asked)
-        _require_may_change(connection, caller, current, wanted)
+        acting = standing.of(connection, asked)
+        _require_may_change(connection, acting, current, wanted)
         changed, done = _change(connection, current, wanted)
         if link is not None:
             target = users.require(connection, *parse_key(link)) if link else None
-            _require_may_link(connection, caller, current, target)
+            _require_may_link(connection, acting, current, target)
             changed, linked = _link(connection, changed, target, app.clock())
             done += linked
         users.require_administrator_left(connection, administrators)
         return view(connection, changed), done
 
-    doing = acts.change_as(app, principal, origin, run)
-    return await acts.or_refuse(app, principal, origin, "user:change", f"user:{provider}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    return await acts.or_refuse(app, caller, "user:change", f"user:{provider}:{name}", doing)
 
 
-async def remove(app: App, principal: Principal, origin: Origin, provider: str, name: str, expect: Expect) -> None:
+async def remove(app: App, caller: Caller, provider: str, name: str, expect: Expect) -> None:
     """Raises UserUnknown, Denied, LastAdministrator.
 
     A user of another provider comes back with the next login: disable who is to stay out.
     """
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[None, list[Act]]:
         administrators = users.lock_administrators(connection)
         current = _require(connection, provider, name)
         expect(view(connection, current))
-        caller = standing.of(connection, asked)
-        standing.require_as_much_as(connection, caller, current, "removing an administrator")
+        acting = standing.of(connection, asked)
+        standing.require_as_much_as(connection, acting, current, "removing an administrator")
         for login in users.linked(connection, current):
-            _require_may_link(connection, caller, login, None)
+            _require_may_link(connection, acting, login, None)
         _unlink(connection, current, app.clock())
         tokens.remove_of_user(connection, current.id)
         sessions.end_of_user(connection, current.id)
@@ -170,41 +168,41 @@ async def remove(app: App, principal: Principal, origin: Origin, provider: str, 
         users.require_administrator_left(connection, administrators)
         return None, [Act("user:delete", f"user:{current.key}")]
 
-    doing = acts.change_as(app, principal, origin, run)
-    await acts.or_refuse(app, principal, origin, "user:delete", f"user:{provider}:{name}", doing)
+    doing = acts.change_as(app, caller, run)
+    await acts.or_refuse(app, caller, "user:delete", f"user:{provider}:{name}", doing)
 
 
-async def require_standing(app: App, principal: Principal, origin: Origin, user: User) -> None:
+async def require_standing(app: App, caller: Caller, user: User) -> None:
     """What is done to an administrator is done by one. Raises Denied."""
-    asked = await standing.context(app, principal, origin)
+    asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> None:
-        caller = standing.of(connection, asked)
-        standing.require_as_much_as(connection, caller, user, "changing what an administrator has")
+        acting = standing.of(connection, asked)
+        standing.require_as_much_as(connection, acting, user, "changing what an administrator has")
 
     await app.database.read(run)
 
 
-def _require_may_change(connection: Connection, caller: Standing, user: User, wanted: Mapping[str, object]) -> None:
+def _require_may_change(connection: Connection, acting: Standing, user: User, wanted: Mapping[str, object]) -> None:
     """Raises Denied for what is done to an administrator, and for what hands out more than the caller has."""
-    standing.require_as_much_as(connection, caller, user, "changing an administrator")
+    standing.require_as_much_as(connection, acting, user, "changing an administrator")
     if wanted.get("administrator") and not user.administrator:
-        standing.require_administrator(caller, "making an administrator")
+        standing.require_administrator(acting, "making an administrator")
     if wanted.get("disabled") is False and user.disabled:
-        standing.require(caller, standing.rights_of(connection, user), f"enabling {user.key}")
+        standing.require(acting, standing.rights_of(connection, user), f"enabling {user.key}")
     if "password_hash" in wanted:
-        require_may_set_password(connection, caller, user)
+        require_may_set_password(connection, acting, user)
 
 
-def require_may_set_password(connection: Connection, caller: Standing, user: User) -> None:
+def require_may_set_password(connection: Connection, acting: Standing, user: User) -> None:
     """Raises Denied for the own one, and for somebody's who can do more than the caller."""
-    if caller.user.id == user.id:
+    if acting.user.id == user.id:
         raise Denied("change your own password by PUT /account/password, which asks for the current one")
     wanted = [*standing.rights_of(connection, user), *standing.own_rights_of(connection, user)]
-    standing.require(caller, wanted, f"setting the password of {user.key}")
+    standing.require(acting, wanted, f"setting the password of {user.key}")
 
 
-def _require_may_link(connection: Connection, caller: Standing, user: User, target: User | None) -> None:
+def _require_may_link(connection: Connection, acting: Standing, user: User, target: User | None) -> None:
     """Raises Denied.
 
     Whoever signs in by the login becomes the target, and the target gets what the login's provider says; unlinked, the
@@ -215,7 +213,7 @@ def _require_may_link(connection: Connection, caller: Standing, user: User, targ
     wanted = standing.own_rights_of(connection, user)
     if target is not None:
         wanted += standing.rights_of(connection, target)
-    standing.require(caller, wanted, f"linking {user.key}, or unlinking it,")
+    standing.require(acting, wanted, f"linking {user.key}, or unlinking it,")
 
 
 def _require(connection: Connection, provider: str, name: str) -> User:

@@ -14,11 +14,11 @@ from entrepot.actions.explain import Question
 from entrepot.errors import Invalid, NotFound
 from entrepot.http import authorize
 from entrepot.http.api.references import PlaceModel, Time, parse_reference, time_of
-from entrepot.http.api.resource import ApiRoute, Caller, Model
+from entrepot.http.api.resource import ApiRoute, CurrentRequest, Model
 from entrepot.identity import tokens, users
 from entrepot.identity.users import User
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import ANONYMOUS, NO_CREDENTIAL, Credential, Origin, Principal
+from entrepot.principal import ANONYMOUS, NO_CREDENTIAL, Caller, Credential, Origin, Principal
 
 ACTIONS = {permission.value: permission for permission in GRANTABLE}
 SHORT = {"pull": "repository:pull", "push": "repository:push", "delete": "repository:delete"}
@@ -65,7 +65,7 @@ class ExplanationAnswer(Model):
 
 
 async def explain(
-    caller: Caller,
+    request: CurrentRequest,
     action: Action,
     resource: ResourceOf = "",
     user: Annotated[str, Query(max_length=320, description="provider:name, or anonymous; nobody: yourself.")] = "",
@@ -79,17 +79,17 @@ async def explain(
     repository is the same whether it exists or not.
     """
     permission, path = _parse(action, resource)
-    principal = caller.principal
+    principal = request.principal
     own = not user or user == principal.key
-    closely = await decisions.may(caller.app, principal, caller.origin, Permission.ACCESS_EXPLAIN, None)
+    closely = await decisions.may(request.app, request.caller, Permission.ACCESS_EXPLAIN, None)
     if not own:
-        await authorize.require_at(caller, Permission.ACCESS_EXPLAIN, None)
-        principal = await _other(caller, user)
+        await authorize.require_at(request, Permission.ACCESS_EXPLAIN, None)
+        principal = await _other(request, user)
     if token:
-        principal = await _with_token(caller, principal, token)
-    here = caller.origin
+        principal = await _with_token(request, principal, token)
+    here = request.origin
     origin = Origin(address or here.address, user_agent or here.user_agent, here.request_id)
-    answer = await actions.explain(caller.app, Question(principal, origin, permission, path, closely))
+    answer = await actions.explain(request.app, Question(Caller(principal, origin), permission, path, closely))
     return ExplanationAnswer(
         allowed=answer.allowed,
         user=principal.key,
@@ -117,20 +117,20 @@ def _parse(action: str, resource: str) -> tuple[Permission, str | None]:
     return permission, RepositoryName.parse(path.strip("/"))
 
 
-async def _other(caller: Caller, user: str) -> Principal:
+async def _other(request: CurrentRequest, user: str) -> Principal:
     if user == ANONYMOUS.key:
         return ANONYMOUS
-    found: User = await caller.app.database.read(users.require, *parse_reference(user, "user"))
-    account: User = await caller.app.database.read(users.account, found)
+    found: User = await request.app.database.read(users.require, *parse_reference(user, "user"))
+    account: User = await request.app.database.read(users.account, found)
     return accounts.principal(account, NO_CREDENTIAL)
 
 
-async def _with_token(caller: Caller, principal: Principal, token_id: str) -> Principal:
+async def _with_token(request: CurrentRequest, principal: Principal, token_id: str) -> Principal:
     """The user with one of its tokens. Raises TokenUnknown."""
-    found = await caller.app.database.read(users.find, principal.provider, principal.name)
+    found = await request.app.database.read(users.find, principal.provider, principal.name)
     if found is None:
         raise NotFound("nobody who has not signed in has a token")
-    token = await caller.app.database.read(tokens.require, found.id, token_id)
+    token = await request.app.database.read(tokens.require, found.id, token_id)
     kind = "robot" if found.is_robot else "token"
     return replace(principal, credential=Credential(kind, token.id), limits=token.limits)
 

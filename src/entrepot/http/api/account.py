@@ -5,7 +5,7 @@ from entrepot.actions.manage import account as manage
 from entrepot.actions.manage import tokens as manage_tokens
 from entrepot.http.api import tokens
 from entrepot.http.api.names import Password, TokenId
-from entrepot.http.api.resource import PAGE_DEFAULT, After, ApiRoute, Caller, Limit, Model, Page
+from entrepot.http.api.resource import PAGE_DEFAULT, After, ApiRoute, CurrentRequest, Limit, Model, Page
 from entrepot.http.api.tokens import LimitBody, NewToken, RotateBody, TokenAnswer, TokenBody
 
 
@@ -38,10 +38,10 @@ class PasswordBody(Model):
     new: Password
 
 
-async def get(caller: Caller) -> AccountAnswer:
+async def get(request: CurrentRequest) -> AccountAnswer:
     """Who is signed in, and by what."""
-    principal = caller.principal
-    found = await manage.read(caller.app, principal, caller.origin)
+    principal = request.principal
+    found = await manage.read(request.app, request.caller)
     limits = None
     if principal.limits is not None:
         limits = [LimitBody.model_validate(manage_tokens.plain(limit)) for limit in principal.limits]
@@ -58,34 +58,34 @@ async def get(caller: Caller) -> AccountAnswer:
     )
 
 
-async def put_password(caller: Caller, body: PasswordBody) -> None:
+async def put_password(request: CurrentRequest, body: PasswordBody) -> None:
     """Change the own password. Browsers and docker logins have to sign in again; personal tokens stay."""
-    await manage.change_password(caller.app, caller.principal, caller.origin, body.current, body.new)
+    await manage.change_password(request.app, request.caller, body.current, body.new)
 
 
-async def list_tokens(caller: Caller, after: After = "", limit: Limit = PAGE_DEFAULT) -> Page[TokenAnswer]:
+async def list_tokens(request: CurrentRequest, after: After = "", limit: Limit = PAGE_DEFAULT) -> Page[TokenAnswer]:
     """Personal tokens, and the refresh tokens of docker logins."""
-    user = await manage_tokens.own_account(caller.app, caller.principal)
-    return await tokens.listing(caller, user, after, limit)
+    user = await manage_tokens.own_account(request.app, request.principal)
+    return await tokens.listing(request, user, after, limit)
 
 
-async def create_token(caller: Caller, body: TokenBody) -> NewToken:
+async def create_token(request: CurrentRequest, body: TokenBody) -> NewToken:
     """Make a token. The one that this request may be signed in by ends it with itself."""
-    user = await manage_tokens.own_account(caller.app, caller.principal)
-    made = await manage_tokens.create(caller.app, caller.principal, caller.origin, user, tokens.parse(body))
-    return tokens.new(caller, user, *made)
+    user = await manage_tokens.own_account(request.app, request.principal)
+    made = await manage_tokens.create(request.app, request.caller, user, tokens.parse(body))
+    return tokens.new(request, user, *made)
 
 
-async def delete_token(caller: Caller, token_id: TokenId) -> None:
-    user = await manage_tokens.own_account(caller.app, caller.principal)
-    await manage_tokens.revoke(caller.app, caller.principal, caller.origin, user, token_id)
+async def delete_token(request: CurrentRequest, token_id: TokenId) -> None:
+    user = await manage_tokens.own_account(request.app, request.principal)
+    await manage_tokens.revoke(request.app, request.caller, user, token_id)
 
 
-async def rotate_token(caller: Caller, token_id: TokenId, body: RotateBody) -> NewToken:
+async def rotate_token(request: CurrentRequest, token_id: TokenId, body: RotateBody) -> NewToken:
     """Make a token like this one in its place; for a while, both are good."""
-    user = await manage_tokens.own_account(caller.app, caller.principal)
-    made = await manage_tokens.rotate(caller.app, caller.principal, caller.origin, user, token_id, body.overlap_seconds)
-    return tokens.new(caller, user, *made)
+    user = await manage_tokens.own_account(request.app, request.principal)
+    made = await manage_tokens.rotate(request.app, request.caller, user, token_id, body.overlap_seconds)
+    return tokens.new(request, user, *made)
 
 
 ROUTES = (

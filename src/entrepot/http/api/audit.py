@@ -14,7 +14,7 @@ from entrepot.audit.query import Filter, Found
 from entrepot.audit.signing import key_id, public_pem
 from entrepot.http import authorize
 from entrepot.http.api.references import Time, milliseconds, time_of
-from entrepot.http.api.resource import After, ApiRoute, Caller, Limit, Model, Page, after_number
+from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Limit, Model, Page, after_number
 from entrepot.oci.name import is_repository_name
 
 MEDIA_TYPES = {manage.JSONL: "application/x-ndjson", manage.CEF: "text/plain; charset=utf-8"}
@@ -60,7 +60,7 @@ class AuditStatus(Model):
 
 
 async def listing(
-    caller: Caller,
+    request: CurrentRequest,
     actor: Annotated[Text, Query(description="provider:name, or anonymous.")] = "",
     action: Annotated[Text, Query(description="As in manifest:push.")] = "",
     resource: Annotated[Text, Query(description="As in repository:team/app.")] = "",
@@ -77,16 +77,16 @@ async def listing(
 
     Who may read the log of a namespace or a repository only names it in `below` or in `resource`.
     """
-    await _require(caller, resource, below)
+    await _require(request, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
     page = await manage.find(
-        caller.app, caller.principal, caller.origin, wanted, _where(resource, below), after_number(after) or None, limit
+        request.app, request.caller, wanted, _where(resource, below), after_number(after) or None, limit
     )
     return Page(items=[_entry(found) for found in page.records], next=None if page.after is None else str(page.after))
 
 
 async def export(
-    caller: Caller,
+    request: CurrentRequest,
     format_: Annotated[Literal["jsonl", "cef"], Query(alias="format")] = "jsonl",
     actor: Text = "",
     action: Text = "",
@@ -102,23 +102,23 @@ async def export(
 
     Of what the filter leaves out, the JSON lines have the hashes, so that the chain can still be verified.
     """
-    await _require(caller, resource, below)
+    await _require(request, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
     where = _where(resource, below)
-    lines = await manage.export_lines(caller.app, caller.principal, caller.origin, wanted, format_, where)
+    lines = await manage.export_lines(request.app, request.caller, wanted, format_, where)
     name = f'attachment; filename="entrepot-audit.{format_}"'
     return StreamingResponse(lines, media_type=MEDIA_TYPES[format_], headers={"content-disposition": name})
 
 
-async def public_key(caller: Caller) -> PublicKey:
+async def public_key(request: CurrentRequest) -> PublicKey:
     """What the signatures in exports are verified with."""
-    key = caller.app.keys.audit.public_key()
+    key = request.app.keys.audit.public_key()
     return PublicKey(key_id=key_id(key), public_key=public_pem(key))
 
 
-async def status(caller: Caller) -> AuditStatus:
+async def status(request: CurrentRequest) -> AuditStatus:
     """How far the log is sealed, signed, archived and forwarded."""
-    found = await manage.status(caller.app)
+    found = await manage.status(request.app)
     return AuditStatus(
         seq=found.seq,
         hash=found.hash,
@@ -134,12 +134,12 @@ async def status(caller: Caller) -> AuditStatus:
     )
 
 
-async def _require(caller: Caller, resource: str, below: str) -> None:
+async def _require(request: CurrentRequest, resource: str, below: str) -> None:
     place = _place(resource, below)
     if place is None or place.kind == REPOSITORY:
-        await authorize.require_at(caller, _READ, None if place is None else place.path)
+        await authorize.require_at(request, _READ, None if place is None else place.path)
     else:
-        await authorize.require_throughout(caller, _READ, place)
+        await authorize.require_throughout(request, _READ, place)
 
 
 def _place(resource: str, below: str) -> Place | None:

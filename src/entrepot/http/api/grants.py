@@ -20,7 +20,7 @@ from entrepot.http.api.references import PlaceKind, PlaceModel, Reference, Time,
 from entrepot.http.api.resource import (
     After,
     ApiRoute,
-    Caller,
+    CurrentRequest,
     IfMatch,
     Limit,
     Model,
@@ -73,7 +73,7 @@ class GrantAnswer(Model):
 
 
 async def listing(
-    caller: Caller,
+    request: CurrentRequest,
     below: Annotated[PathFilter, Query(description="At this namespace or below it.")] = "",
     kind: Annotated[PlaceKind | None, Query(description="At one place: its kind, with `path`.")] = None,
     path: PathFilter = "",
@@ -90,14 +90,14 @@ async def listing(
         raise Invalid("ask for the grants of a user or of a group")
     if place is not None:
         # Those of one place do not tell what is below it.
-        await authorize.require_at(caller, Permission.GRANT_READ, place.anchor)
+        await authorize.require_at(request, Permission.GRANT_READ, place.anchor)
     asked = Place.parse(NAMESPACE, below) if below else Place(REGISTRY, "")
     if place is None or below:
-        await authorize.require_throughout(caller, Permission.GRANT_READ, asked)
+        await authorize.require_throughout(request, Permission.GRANT_READ, asked)
     subject_kind = USER if user else GROUP if group else ""
     if subject_kind:
         parse_reference(user or group, subject_kind)
-    found = await caller.app.database.read(
+    found = await request.app.database.read(
         manage.page,
         after=after_number(after),
         limit=limit + 1,
@@ -109,36 +109,36 @@ async def listing(
     return page_of([_answer(shown) for shown in found], limit, lambda grant: grant.id)
 
 
-async def get(caller: Caller, grant_id: Number, response: Response) -> GrantAnswer:
-    return tagged(response, _answer(await _readable(caller, grant_id)))
+async def get(request: CurrentRequest, grant_id: Number, response: Response) -> GrantAnswer:
+    return tagged(response, _answer(await _readable(request, grant_id)))
 
 
-async def post(caller: Caller, body: GrantBody, response: Response) -> GrantAnswer:
+async def post(request: CurrentRequest, body: GrantBody, response: Response) -> GrantAnswer:
     """Grant a role. The same grant is made once: asked for again, it is answered with 200."""
     place = body.place.place()
-    await authorize.require_at(caller, Permission.GRANT_WRITE, place.anchor)
+    await authorize.require_at(request, Permission.GRANT_WRITE, place.anchor)
     kind, name = _subject(body.subject)
     expires_at_ms = None if body.expires_at is None else milliseconds(body.expires_at)
     terms = Terms(body.role, kind, name, place, body.condition, expires_at_ms)
-    shown, new = await manage.add(caller.app, caller.principal, caller.origin, terms)
+    shown, new = await manage.add(request.app, request.caller, terms)
     response.status_code = 201 if new else 200
     return tagged(response, _answer(shown))
 
 
-async def delete(caller: Caller, grant_id: Number, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, grant_id: Number, if_match: IfMatch = None) -> None:
     """Revoke a grant: it does not hold for the next request any more."""
-    shown = await _readable(caller, grant_id)
-    await authorize.require_at(caller, Permission.GRANT_WRITE, shown.grant.place.anchor)
-    await authorize.require_throughout(caller, Permission.GRANT_WRITE, shown.grant.place)
-    await manage.remove(caller.app, caller.principal, caller.origin, shown, _expect(if_match))
+    shown = await _readable(request, grant_id)
+    await authorize.require_at(request, Permission.GRANT_WRITE, shown.grant.place.anchor)
+    await authorize.require_throughout(request, Permission.GRANT_WRITE, shown.grant.place)
+    await manage.remove(request.app, request.caller, shown, _expect(if_match))
 
 
-async def _readable(caller: Caller, grant_id: int) -> Shown:
+async def _readable(request: CurrentRequest, grant_id: int) -> Shown:
     """A grant that the caller may not read is answered like one that is not there."""
     unknown = GrantUnknown(f"there is no grant {grant_id} that you may read")
     try:
-        shown = await caller.app.database.read(manage.require, grant_id)
-        await authorize.require_at(caller, Permission.GRANT_READ, shown.grant.place.anchor)
+        shown = await request.app.database.read(manage.require, grant_id)
+        await authorize.require_at(request, Permission.GRANT_READ, shown.grant.place.anchor)
     except (Denied, GrantUnknown):
         raise unknown from None
     return shown

@@ -13,7 +13,7 @@ from entrepot.http.api.resource import (
     PAGE_DEFAULT,
     After,
     ApiRoute,
-    Caller,
+    CurrentRequest,
     IfMatch,
     Limit,
     Model,
@@ -45,52 +45,55 @@ class MemberAnswer(Model):
 
 
 async def listing(
-    caller: Caller, provider: ProviderQuery = None, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: ProviderQuery = None, after: After = "", limit: Limit = PAGE_DEFAULT
 ) -> Page[GroupAnswer]:
     """In the order in which they came."""
-    found = await caller.app.database.read(groups.page, provider=provider, after=after_number(after), limit=limit + 1)
+    found = await request.app.database.read(groups.page, provider=provider, after=after_number(after), limit=limit + 1)
     shown = found[:limit]
     return Page(items=[_answer(group) for group in shown], next=str(shown[-1].id) if len(found) > limit else None)
 
 
-async def get(caller: Caller, provider: Provider, name: Name, response: Response) -> GroupAnswer:
-    return tagged(response, _answer(await caller.app.database.read(groups.require, provider, name)))
+async def get(request: CurrentRequest, provider: Provider, name: Name, response: Response) -> GroupAnswer:
+    return tagged(response, _answer(await request.app.database.read(groups.require, provider, name)))
 
 
 async def put(
-    caller: Caller, provider: Provider, name: Name, body: GroupBody, response: Response, if_match: IfMatch = None
+    request: CurrentRequest,
+    provider: Provider,
+    name: Name,
+    body: GroupBody,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> GroupAnswer:
     """Make a group, or describe it. A provider's can be granted something before the first of its members signs in."""
-    group, new = await manage.put(
-        caller.app, caller.principal, caller.origin, provider, name, body.description, _expect(if_match)
-    )
+    group, new = await manage.put(request.app, request.caller, provider, name, body.description, _expect(if_match))
     response.status_code = 201 if new else 200
     return tagged(response, _answer(group))
 
 
-async def delete(caller: Caller, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
     """Remove a group with its grants."""
-    await manage.remove(caller.app, caller.principal, caller.origin, provider, name, _expect(if_match))
+    await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
 async def list_members(
-    caller: Caller, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
 ) -> Page[MemberAnswer]:
     """Of a provider's group, those who have signed in."""
-    database = caller.app.database
+    database = request.app.database
     group = await database.read(groups.require, provider, name)
     found = await database.read(groups.members, group, after=after_number(after), limit=limit + 1)
     items = [MemberAnswer(provider=member[1], name=member[2]) for member in found[:limit]]
     return Page(items=items, next=str(found[limit - 1][0]) if len(found) > limit else None)
 
 
-async def put_member(caller: Caller, group: Name, provider: Provider, name: Name) -> None:
+async def put_member(request: CurrentRequest, group: Name, provider: Provider, name: Name) -> None:
     """Add a user, or a robot, to one of the registry's own groups."""
-    await manage.add_member(caller.app, caller.principal, caller.origin, group, provider, name)
+    await manage.add_member(request.app, request.caller, group, provider, name)
 
 
-async def delete_member(caller: Caller, group: Name, provider: Provider, name: Name) -> None:
-    await manage.remove_member(caller.app, caller.principal, caller.origin, group, provider, name)
+async def delete_member(request: CurrentRequest, group: Name, provider: Provider, name: Name) -> None:
+    await manage.remove_member(request.app, request.caller, group, provider, name)
 
 
 def _expect(if_match: str | None) -> Callable[[Group | None], None]:

@@ -13,7 +13,7 @@ from entrepot.http import authorize
 from entrepot.http.api.resource import (
     After,
     ApiRoute,
-    Caller,
+    CurrentRequest,
     IfMatch,
     Limit,
     Model,
@@ -49,38 +49,38 @@ class NamespaceAnswer(Model):
     """The path of the setting that says so: its own, or of a namespace above. Null: private, as nothing is set."""
 
 
-async def listing(caller: Caller, after: After = "", limit: Limit = 100) -> Page[NamespaceEntry]:
+async def listing(request: CurrentRequest, after: After = "", limit: Limit = 100) -> Page[NamespaceEntry]:
     """Namespaces with a setting of their own, as far as the caller may read them."""
-    reader = await decisions.reader(caller.app, caller.principal, caller.origin, Permission.NAMESPACE_READ)
-    found = await caller.app.database.read(manage.page, reader, after=after, limit=limit + 1)
+    reader = await decisions.reader(request.app, request.caller, Permission.NAMESPACE_READ)
+    found = await request.app.database.read(manage.page, reader, after=after, limit=limit + 1)
     entries = [NamespaceEntry(path=entry.path, visibility=word(entry.public)) for entry in found]
     return page_of(entries, limit, lambda entry: entry.path or ROOT_POSITION)
 
 
-async def get(caller: Caller, path: PathOf, response: Response) -> NamespaceAnswer:
+async def get(request: CurrentRequest, path: PathOf, response: Response) -> NamespaceAnswer:
     name = _parse(path)
-    await authorize.require_at(caller, Permission.NAMESPACE_READ, name or None)
-    return tagged(response, _answer(await caller.app.database.read(namespaces.visibility, name)))
+    await authorize.require_at(request, Permission.NAMESPACE_READ, name or None)
+    return tagged(response, _answer(await request.app.database.read(namespaces.visibility, name)))
 
 
 async def put(
-    caller: Caller, path: PathOf, body: NamespaceBody, response: Response, if_match: IfMatch = None
+    request: CurrentRequest, path: PathOf, body: NamespaceBody, response: Response, if_match: IfMatch = None
 ) -> NamespaceAnswer:
     """Say who may pull from all that is below, but for what has a setting of its own."""
     name = _parse(path)
-    await authorize.require_throughout(caller, Permission.NAMESPACE_WRITE, manage.place(name))
+    await authorize.require_throughout(request, Permission.NAMESPACE_WRITE, manage.place(name))
     now, new = await manage.put(
-        caller.app, caller.principal, caller.origin, name, _expect(if_match), public=body.visibility == "public"
+        request.app, request.caller, name, _expect(if_match), public=body.visibility == "public"
     )
     response.status_code = 201 if new else 200
     return tagged(response, _answer(now))
 
 
-async def delete(caller: Caller, path: PathOf, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, path: PathOf, if_match: IfMatch = None) -> None:
     """Remove the setting: what holds for the namespace above holds again."""
     name = _parse(path)
-    await authorize.require_throughout(caller, Permission.NAMESPACE_WRITE, manage.place(name))
-    await manage.inherit(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+    await authorize.require_throughout(request, Permission.NAMESPACE_WRITE, manage.place(name))
+    await manage.inherit(request.app, request.caller, name, _expect(if_match))
 
 
 def _parse(path: str) -> str:

@@ -1,7 +1,7 @@
 """Where users come from."""
 
 from entrepot.access.permissions import Permission
-from entrepot.http.api.resource import ApiRoute, Caller, Model, Page
+from entrepot.http.api.resource import ApiRoute, CurrentRequest, Model, Page
 from entrepot.identity.users import LOCAL
 
 
@@ -11,9 +11,9 @@ class ProviderAnswer(Model):
     """`local`, `ldap`, `oidc`, `kubernetes` or `certificate`."""
 
 
-async def listing(caller: Caller) -> Page[ProviderAnswer]:
+async def listing(request: CurrentRequest) -> Page[ProviderAnswer]:
     """The registry itself, and the providers of the settings in the order in which they are asked."""
-    found = [(LOCAL, LOCAL), *((known.name, known.type) for known in caller.app.settings.providers)]
+    found = [(LOCAL, LOCAL), *((known.name, known.type) for known in request.app.settings.providers)]
     return Page(items=[ProviderAnswer(name=name, type=kind) for name, kind in found], next=None)
 
 

@@ -10,7 +10,7 @@ from entrepot.actions import authorize as decisions
 from entrepot.content import repositories, tags
 from entrepot.http.api.namespaces import Visible, word
 from entrepot.http.api.references import Time, time_of
-from entrepot.http.api.resource import After, ApiRoute, Caller, Limit, Model, Page, page_of, tagged
+from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Limit, Model, Page, page_of, tagged
 from entrepot.oci.name import RepositoryName
 
 Name = Annotated[str, Path(max_length=255)]
@@ -42,15 +42,15 @@ class TagEntry(Model):
 
 
 async def listing(
-    caller: Caller,
+    request: CurrentRequest,
     below: Annotated[str, Query(max_length=255, description="At this namespace or below it.")] = "",
     search: Annotated[str, Query(max_length=255, description="With this text in the name.")] = "",
     after: After = "",
     limit: Limit = 100,
 ) -> Page[RepositoryEntry]:
     """The repositories that the caller may pull from, by name."""
-    reader = await decisions.reader(caller.app, caller.principal, caller.origin)
-    found = await caller.app.database.read(
+    reader = await decisions.reader(request.app, request.caller)
+    found = await request.app.database.read(
         repositories.page, reader, after=after, limit=limit + 1, below=below.strip("/"), text=search
     )
     entries = [
@@ -60,8 +60,8 @@ async def listing(
     return page_of(entries, limit, lambda entry: entry.name)
 
 
-async def get(caller: Caller, name: Name, response: Response) -> RepositoryAnswer:
-    found, content = await caller.app.database.read(repositories.describe, RepositoryName.parse(name))
+async def get(request: CurrentRequest, name: Name, response: Response) -> RepositoryAnswer:
+    found, content = await request.app.database.read(repositories.describe, RepositoryName.parse(name))
     answer = RepositoryAnswer(
         name=found.name,
         visibility=word(found.public),
@@ -73,9 +73,9 @@ async def get(caller: Caller, name: Name, response: Response) -> RepositoryAnswe
     return tagged(response, answer)
 
 
-async def tag_listing(caller: Caller, name: Name, after: After = "", limit: Limit = 100) -> Page[TagEntry]:
+async def tag_listing(request: CurrentRequest, name: Name, after: After = "", limit: Limit = 100) -> Page[TagEntry]:
     """The repository's tags, by name."""
-    found = await caller.app.database.read(tags.page, RepositoryName.parse(name), after=after, limit=limit + 1)
+    found = await request.app.database.read(tags.page, RepositoryName.parse(name), after=after, limit=limit + 1)
     entries = [
         TagEntry(
             name=tag.name,

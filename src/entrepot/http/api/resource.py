@@ -69,7 +69,7 @@ def current(request: StarletteRequest) -> Request:
     return found
 
 
-Caller = Annotated[Request, Depends(current)]
+CurrentRequest = Annotated[Request, Depends(current)]
 """The request, with its `app`, `principal` and `origin`."""
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
 After = Annotated[

@@ -19,7 +19,7 @@ from entrepot.http.api.resource import (
     PAGE_DEFAULT,
     After,
     ApiRoute,
-    Caller,
+    CurrentRequest,
     IfMatch,
     Limit,
     Model,
@@ -78,97 +78,97 @@ class TrustRuleAnswer(Model):
 
 
 async def listing(
-    caller: Caller, below: Below = "", after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, below: Below = "", after: After = "", limit: Limit = PAGE_DEFAULT
 ) -> Page[RobotAnswer]:
     """In the order in which they were made."""
     place = str(RepositoryName.parse(below)) if below else None
-    await authorize.require_at(caller, Permission.ROBOT_READ, place)
-    found = await caller.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
+    await authorize.require_at(request, Permission.ROBOT_READ, place)
+    found = await request.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
     shown = found[:limit]
     return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
 
 
-async def get(caller: Caller, name: Name, response: Response) -> RobotAnswer:
-    await _require(caller, Permission.ROBOT_READ, name)
-    return tagged(response, _answer(await caller.app.database.read(manage.get, name)))
+async def get(request: CurrentRequest, name: Name, response: Response) -> RobotAnswer:
+    await _require(request, Permission.ROBOT_READ, name)
+    return tagged(response, _answer(await request.app.database.read(manage.get, name)))
 
 
-async def put(caller: Caller, name: Name, body: RobotBody, response: Response, if_match: IfMatch = None) -> RobotAnswer:
+async def put(
+    request: CurrentRequest, name: Name, body: RobotBody, response: Response, if_match: IfMatch = None
+) -> RobotAnswer:
     """Make a robot, or change it. It may nothing until it is granted something."""
-    await _require(caller, Permission.ROBOT_WRITE, name)
+    await _require(request, Permission.ROBOT_WRITE, name)
     wanted = body.model_dump(exclude_unset=True, exclude={"owner"})
     if "description" in wanted:
         wanted["display_name"] = wanted.pop("description")
     owner = body.owner if "owner" in body.model_fields_set else None
-    view, new = await manage.put(caller.app, caller.principal, caller.origin, name, wanted, owner, _expect(if_match))
+    view, new = await manage.put(request.app, request.caller, name, wanted, owner, _expect(if_match))
     response.status_code = 201 if new else 200
     return tagged(response, _answer(view))
 
 
-async def delete(caller: Caller, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, name: Name, if_match: IfMatch = None) -> None:
     """Remove a robot with its tokens, trust rules, memberships and grants."""
-    await _require(caller, Permission.ROBOT_WRITE, name)
-    await manage.remove(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+    await _require(request, Permission.ROBOT_WRITE, name)
+    await manage.remove(request.app, request.caller, name, _expect(if_match))
 
 
-async def list_tokens(caller: Caller, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT) -> Page[TokenAnswer]:
-    await _require(caller, Permission.ROBOT_READ, name)
-    robot = await caller.app.database.read(manage.require, name)
-    return await tokens.listing(caller, robot, after, limit)
+async def list_tokens(
+    request: CurrentRequest, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+) -> Page[TokenAnswer]:
+    await _require(request, Permission.ROBOT_READ, name)
+    robot = await request.app.database.read(manage.require, name)
+    return await tokens.listing(request, robot, after, limit)
 
 
-async def create_token(caller: Caller, name: Name, body: TokenBody) -> NewToken:
+async def create_token(request: CurrentRequest, name: Name, body: TokenBody) -> NewToken:
     """Make a token for the robot, limited to what it is for."""
-    robot = await _robot_for_token(caller, name)
-    made = await manage_tokens.create(caller.app, caller.principal, caller.origin, robot, tokens.parse(body))
-    return tokens.new(caller, robot, *made)
+    robot = await _robot_for_token(request, name)
+    made = await manage_tokens.create(request.app, request.caller, robot, tokens.parse(body))
+    return tokens.new(request, robot, *made)
 
 
-async def rotate_token(caller: Caller, name: Name, token_id: TokenId, body: RotateBody) -> NewToken:
+async def rotate_token(request: CurrentRequest, name: Name, token_id: TokenId, body: RotateBody) -> NewToken:
     """Make a token like this one in its place; for a while, both are good."""
-    robot = await _robot_for_token(caller, name)
-    made = await manage_tokens.rotate(
-        caller.app, caller.principal, caller.origin, robot, token_id, body.overlap_seconds
-    )
-    return tokens.new(caller, robot, *made)
+    robot = await _robot_for_token(request, name)
+    made = await manage_tokens.rotate(request.app, request.caller, robot, token_id, body.overlap_seconds)
+    return tokens.new(request, robot, *made)
 
 
-async def delete_token(caller: Caller, name: Name, token_id: TokenId) -> None:
-    await _require(caller, Permission.ROBOT_WRITE, name)
-    robot = await caller.app.database.read(manage.require, name)
-    await manage_tokens.revoke(caller.app, caller.principal, caller.origin, robot, token_id)
+async def delete_token(request: CurrentRequest, name: Name, token_id: TokenId) -> None:
+    await _require(request, Permission.ROBOT_WRITE, name)
+    robot = await request.app.database.read(manage.require, name)
+    await manage_tokens.revoke(request.app, request.caller, robot, token_id)
 
 
-async def list_trust_rules(caller: Caller, name: Name) -> Page[TrustRuleAnswer]:
+async def list_trust_rules(request: CurrentRequest, name: Name) -> Page[TrustRuleAnswer]:
     """They are few."""
-    await _require(caller, Permission.ROBOT_READ, name)
-    robot = await caller.app.database.read(manage.require, name)
-    rules = await caller.app.database.read(workloads.of_robot, robot.id)
+    await _require(request, Permission.ROBOT_READ, name)
+    robot = await request.app.database.read(manage.require, name)
+    rules = await request.app.database.read(workloads.of_robot, robot.id)
     return Page(items=[_rule(rule) for rule in rules], next=None)
 
 
-async def create_trust_rule(caller: Caller, name: Name, body: TrustRuleBody) -> TrustRuleAnswer:
+async def create_trust_rule(request: CurrentRequest, name: Name, body: TrustRuleBody) -> TrustRuleAnswer:
     """Let workloads with such claims sign in as the robot."""
     manage.namespace_of(name)
-    rule = await manage.add_trust_rule(
-        caller.app, caller.principal, caller.origin, name, body.provider, body.audience, body.claims
-    )
+    rule = await manage.add_trust_rule(request.app, request.caller, name, body.provider, body.audience, body.claims)
     return _rule(rule)
 
 
-async def delete_trust_rule(caller: Caller, name: Name, rule_id: RuleId) -> None:
+async def delete_trust_rule(request: CurrentRequest, name: Name, rule_id: RuleId) -> None:
     manage.namespace_of(name)
-    await manage.remove_trust_rule(caller.app, caller.principal, caller.origin, name, rule_id)
+    await manage.remove_trust_rule(request.app, request.caller, name, rule_id)
 
 
-async def _require(caller: Caller, permission: Permission, name: str) -> None:
-    await authorize.require_at(caller, permission, manage.namespace_of(name))
+async def _require(request: CurrentRequest, permission: Permission, name: str) -> None:
+    await authorize.require_at(request, permission, manage.namespace_of(name))
 
 
-async def _robot_for_token(caller: Caller, name: str) -> User:
-    await _require(caller, Permission.ROBOT_WRITE, name)
-    manage.require_unlimited(caller.principal)
-    return await caller.app.database.read(manage.require, name)
+async def _robot_for_token(request: CurrentRequest, name: str) -> User:
+    await _require(request, Permission.ROBOT_WRITE, name)
+    manage.require_unlimited(request.principal)
+    return await request.app.database.read(manage.require, name)
 
 
 def _expect(if_match: str | None) -> Callable[[View | None], None]:

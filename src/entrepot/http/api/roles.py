@@ -10,7 +10,7 @@ from entrepot.access import roles
 from entrepot.access.permissions import Permission
 from entrepot.access.roles import Role
 from entrepot.actions.manage import roles as manage
-from entrepot.http.api.resource import ApiRoute, Caller, IfMatch, Model, Page, require_match, tagged
+from entrepot.http.api.resource import ApiRoute, CurrentRequest, IfMatch, Model, Page, require_match, tagged
 
 Name = Annotated[str, Path(max_length=64)]
 
@@ -28,27 +28,29 @@ class RoleAnswer(Model):
     built_in: bool
 
 
-async def listing(caller: Caller) -> Page[RoleAnswer]:
+async def listing(request: CurrentRequest) -> Page[RoleAnswer]:
     """All roles; they are few."""
-    found = await caller.app.database.read(roles.everything)
+    found = await request.app.database.read(roles.everything)
     return Page(items=[_answer(found[name]) for name in sorted(found)], next=None)
 
 
-async def get(caller: Caller, name: Name, response: Response) -> RoleAnswer:
-    return tagged(response, _answer(await caller.app.database.read(roles.require, name)))
+async def get(request: CurrentRequest, name: Name, response: Response) -> RoleAnswer:
+    return tagged(response, _answer(await request.app.database.read(roles.require, name)))
 
 
-async def put(caller: Caller, name: Name, body: RoleBody, response: Response, if_match: IfMatch = None) -> RoleAnswer:
+async def put(
+    request: CurrentRequest, name: Name, body: RoleBody, response: Response, if_match: IfMatch = None
+) -> RoleAnswer:
     """Make the role, or change it: who has it has what it then says with the next request."""
     role = roles.parse(name, body.description, body.permissions)
-    new = await manage.put(caller.app, caller.principal, caller.origin, role, _expect(if_match))
+    new = await manage.put(request.app, request.caller, role, _expect(if_match))
     response.status_code = 201 if new else 200
     return tagged(response, _answer(role))
 
 
-async def delete(caller: Caller, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, name: Name, if_match: IfMatch = None) -> None:
     """Remove a role that nobody has."""
-    await manage.remove(caller.app, caller.principal, caller.origin, name, _expect(if_match))
+    await manage.remove(request.app, request.caller, name, _expect(if_match))
 
 
 def _expect(if_match: str | None) -> Callable[[Role | None], None]:

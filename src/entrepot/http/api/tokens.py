@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from entrepot.access import limits
 from entrepot.actions.manage import tokens as manage
 from entrepot.actions.manage.tokens import Wanted
-from entrepot.http.api.resource import Caller, Model, Page
+from entrepot.http.api.resource import CurrentRequest, Model, Page
 from entrepot.http.api.resource import Limit as PageLimit
 from entrepot.identity import tokens
 from entrepot.identity.names import ROBOT_PREFIX
@@ -77,8 +77,8 @@ def parse(body: TokenBody) -> Wanted:
     return Wanted(body.name, parsed, body.expires_in_seconds)
 
 
-async def listing(caller: Caller, user: User, after: str, limit: PageLimit) -> Page[TokenAnswer]:
-    found = await caller.app.database.read(tokens.page, user.id, after=after, limit=limit + 1)
+async def listing(request: CurrentRequest, user: User, after: str, limit: PageLimit) -> Page[TokenAnswer]:
+    found = await request.app.database.read(tokens.page, user.id, after=after, limit=limit + 1)
     shown = [answer(token) for token in found[:limit]]
     return Page(items=shown, next=shown[-1].id if len(found) > limit else None)
 
@@ -96,10 +96,10 @@ def answer(token: Token) -> TokenAnswer:
     )
 
 
-def new(caller: Caller, user: User, token: Token, secret: str) -> NewToken:
+def new(request: CurrentRequest, user: User, token: Token, secret: str) -> NewToken:
     username = f"{ROBOT_PREFIX}{user.name}" if user.is_robot else user.name
     auth = base64.b64encode(f"{username}:{secret}".encode()).decode()
-    host = urlsplit(caller.base_url).netloc
+    host = urlsplit(request.base_url).netloc
     config = {"auths": {host: {"auth": auth}}}
     return NewToken(token=answer(token), secret=secret, username=username, docker_config=config)
 

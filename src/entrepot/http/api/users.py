@@ -18,7 +18,7 @@ from entrepot.http.api.resource import (
     PAGE_DEFAULT,
     After,
     ApiRoute,
-    Caller,
+    CurrentRequest,
     IfMatch,
     Limit,
     Model,
@@ -90,67 +90,72 @@ class HtpasswdAnswer(Model):
 
 
 async def listing(
-    caller: Caller, provider: ProviderQuery = None, search: Search = "", after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest,
+    provider: ProviderQuery = None,
+    search: Search = "",
+    after: After = "",
+    limit: Limit = PAGE_DEFAULT,
 ) -> Page[UserAnswer]:
     """In the order in which they came."""
-    found = await caller.app.database.read(
+    found = await request.app.database.read(
         manage.page, provider=provider, text=search, after=after_number(after), limit=limit + 1
     )
     shown = found[:limit]
     return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
 
 
-async def get(caller: Caller, provider: Provider, name: Name, response: Response) -> UserAnswer:
-    return tagged(response, _answer(await caller.app.database.read(manage.get, provider, name)))
+async def get(request: CurrentRequest, provider: Provider, name: Name, response: Response) -> UserAnswer:
+    return tagged(response, _answer(await request.app.database.read(manage.get, provider, name)))
 
 
 async def put_local(
-    caller: Caller, name: Name, body: UserBody, response: Response, if_match: IfMatch = None
+    request: CurrentRequest, name: Name, body: UserBody, response: Response, if_match: IfMatch = None
 ) -> UserAnswer:
     """Make a user of the registry's own, or change it. Somebody else's new password ends the sessions."""
     wanted = body.model_dump(exclude_unset=True, exclude={"password"})
     password = body.password if "password" in body.model_fields_set else None
-    view, new = await manage.put_local(
-        caller.app, caller.principal, caller.origin, name, wanted, password, _expect(if_match)
-    )
+    view, new = await manage.put_local(request.app, request.caller, name, wanted, password, _expect(if_match))
     response.status_code = 201 if new else 200
     return tagged(response, _answer(view))
 
 
 async def patch(
-    caller: Caller, provider: Provider, name: Name, body: UserChange, response: Response, if_match: IfMatch = None
+    request: CurrentRequest,
+    provider: Provider,
+    name: Name,
+    body: UserChange,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> UserAnswer:
     """Change a user. Who is disabled is out with the next request; who is linked loses the own tokens."""
     wanted = body.model_dump(exclude_unset=True, exclude={"linked_to"})
     link = (body.linked_to or "") if "linked_to" in body.model_fields_set else None
-    view = await manage.change(
-        caller.app, caller.principal, caller.origin, provider, name, wanted, _expect(if_match), link=link
-    )
+    view = await manage.change(request.app, request.caller, provider, name, wanted, _expect(if_match), link=link)
     return tagged(response, _answer(view))
 
 
-async def delete(caller: Caller, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
     """Remove a user with its tokens, memberships and grants. A provider's user comes back with the next login."""
-    await manage.remove(caller.app, caller.principal, caller.origin, provider, name, _expect(if_match))
+    await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
 async def list_tokens(
-    caller: Caller, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
 ) -> Page[TokenAnswer]:
-    view = await caller.app.database.read(manage.get, provider, name)
-    return await tokens.listing(caller, view.user, after, limit)
+    view = await request.app.database.read(manage.get, provider, name)
+    return await tokens.listing(request, view.user, after, limit)
 
 
-async def delete_token(caller: Caller, provider: Provider, name: Name, token_id: TokenId) -> None:
+async def delete_token(request: CurrentRequest, provider: Provider, name: Name, token_id: TokenId) -> None:
     """Revoke a user's token."""
-    view = await caller.app.database.read(manage.get, provider, name)
-    await manage.require_standing(caller.app, caller.principal, caller.origin, view.user)
-    await manage_tokens.revoke(caller.app, caller.principal, caller.origin, view.user, token_id)
+    view = await request.app.database.read(manage.get, provider, name)
+    await manage.require_standing(request.app, request.caller, view.user)
+    await manage_tokens.revoke(request.app, request.caller, view.user, token_id)
 
 
-async def import_htpasswd(caller: Caller, body: HtpasswdBody) -> HtpasswdAnswer:
+async def import_htpasswd(request: CurrentRequest, body: HtpasswdBody) -> HtpasswdAnswer:
     """Make the users of an htpasswd file. Their hashes are replaced by better ones as they sign in."""
-    found = await htpasswd.import_users(caller.app, caller.principal, caller.origin, body.text, replace=body.replace)
+    found = await htpasswd.import_users(request.app, request.caller, body.text, replace=body.replace)
     refused = [RefusedLine(line=one.line, name=one.name, reason=one.reason) for one in found.refused]
     return HtpasswdAnswer(created=found.created, replaced=found.replaced, kept=found.kept, refused=refused)
 

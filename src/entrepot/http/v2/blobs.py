@@ -18,11 +18,11 @@ async def get(request: Request) -> Response:
     ]
     response = await blob_response(request, blob, headers)
     if request.method == "GET" and response.status != 304:
-        await pull.note_blob(request.app, request.principal, request.origin, request.repository_text, digest)
+        await pull.note_blob(request.app, request.caller, request.repository_text, digest)
     return response
 
 
 async def delete(request: Request) -> Response:
     digest = Digest.parse(request.reference)
-    await delete_action.blob(request.app, request.principal, request.origin, request.repository, digest)
+    await delete_action.blob(request.app, request.caller, request.repository, digest)
     return accepted()

@@ -19,7 +19,7 @@ async def ping(request: Request) -> Response:
 
 async def catalog(request: Request) -> Response:
     size = page_size(request)
-    reader = await authorize.reader(request.app, request.principal, request.origin)
+    reader = await authorize.reader(request.app, request.caller)
     names = await request.app.database.read(repositories.names, reader, request.query_text("last"), size + 1)
     more = next_link("/v2/_catalog", n=size, last=names[size - 1]) if len(names) > size > 0 else []
     return json_response(200, {"repositories": names[:size]}, more)

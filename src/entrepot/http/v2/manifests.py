@@ -38,7 +38,7 @@ async def get(request: Request) -> Response:
         return Response(304, headers[2:])
     if request.method == "GET":
         tag = reference if isinstance(reference, Tag) else None
-        await pull.note(request.app, request.principal, request.origin, request.repository_text, stored.digest, tag)
+        await pull.note(request.app, request.caller, request.repository_text, stored.digest, tag)
     return Response(200, headers, stored.payload)
 
 
@@ -55,8 +55,7 @@ async def put(request: Request) -> Response:
         document = await _parse(payload, request.header(b"content-type") or "")
         pushed = await push.manifest(
             request.app,
-            request.principal,
-            request.origin,
+            request.caller,
             request.repository,
             reference,
             digest,
@@ -72,11 +71,11 @@ async def put(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     reference = parse_reference(request.reference)
-    app, principal, origin = request.app, request.principal, request.origin
+    app, caller = request.app, request.caller
     if isinstance(reference, Tag):
-        await delete_action.tag(app, principal, origin, request.repository, reference, _precondition(request))
+        await delete_action.tag(app, caller, request.repository, reference, _precondition(request))
     else:
-        await delete_action.manifest(app, principal, origin, request.repository, reference, _precondition(request))
+        await delete_action.manifest(app, caller, request.repository, reference, _precondition(request))
     return accepted()
 
 

@@ -26,7 +26,7 @@ async def post(request: Request) -> Response:
     session, address = upload.start(request.app, request.principal, request.repository, algorithm)
     if digest is not None and mounted is None:
         blob = await upload.receive_whole(
-            request.app, _pusher(request), session, request.repository, digest, request.pieces()
+            request.app, request.caller, session, request.repository, digest, request.pieces()
         )
         return _created(request, blob)
     return Response(202, _progress(request, address, 0))
@@ -51,17 +51,13 @@ async def put(request: Request) -> Response:
         raise DigestInvalid("the digest parameter is missing: close an upload with PUT …?digest=sha256:…")
     start, length = _content_range(request)
     body = request.pieces(length) if request.has_body else None
-    blob = await upload.finish(request.app, _pusher(request), session, request.repository, digest, body, start)
+    blob = await upload.finish(request.app, request.caller, session, request.repository, digest, body, start)
     return _created(request, blob)
 
 
 async def delete(request: Request) -> Response:
     await upload.cancel(request.app, _session(request))
     return Response(204)
-
-
-def _pusher(request: Request) -> upload.Pusher:
-    return request.principal, request.origin
 
 
 def _session(request: Request) -> Session:
@@ -80,7 +76,7 @@ async def _mount(request: Request, digest: Digest) -> StoredBlob | None:
     except NameInvalid:
         # Another registry's name for it: there is nothing here to mount from, and the client uploads.
         return None
-    return await mount.blob(request.app, request.principal, request.origin, request.repository, digest, source)
+    return await mount.blob(request.app, request.caller, request.repository, digest, source)
 
 
 def _content_range(request: Request) -> tuple[int | None, int | None]:
