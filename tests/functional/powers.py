@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, or_, select
 
-from entrepot.access import decide, rights
+from entrepot.access import credentials, rights
 from entrepot.access.conditions import Context
 from entrepot.access.permissions import GRANTABLE, PLACED, Permission
 from entrepot.access.rights import Rights
@@ -159,7 +159,7 @@ class Observer:
             for name, context in _contexts(principal)
             for permission in GRANTABLE
             for path in (self._paths if permission in PLACED else (None,))
-            if decide.within_limits(principal, permission, path)
+            if credentials.within_limits(principal, permission, path)
             and (
                 (account is not None and account.administrator)
                 or held.allows(permission, path, context)

@@ -60,6 +60,8 @@ UNGRANTED = frozenset(
     }
 )
 """Not a matter of grants."""
+SIGNED_IN_PERMISSIONS = UNGRANTED - {Permission.PUBLIC}
+"""What everybody has who is signed in."""
 
 PLACED = frozenset(
     {

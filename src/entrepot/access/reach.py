@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from entrepot.access import decide
+from entrepot.access import credentials
 from entrepot.access.conditions import Context
 from entrepot.access.permissions import GRANTABLE, PLACED, Permission
 from entrepot.access.places import REGISTRY, Place
@@ -104,7 +104,7 @@ def everything(*, limits: tuple[Limit, ...] | None = None, until_ms: int | None 
 def _lack(holder: Holder, permission: Permission, wanted: Wanted, *, shared: bool) -> Lack | None:
     place = wanted.place if permission in PLACED else _REGISTRY
     principal = holder.context.caller.principal
-    if principal.scopes is not None or not decide.within_limits_throughout(principal, permission, place):
+    if principal.scopes is not None or not credentials.within_limits_throughout(principal, permission, place):
         return Lack(permission, place, limited=True)
     if holder.administrator or shared:
         return None

@@ -1,98 +1,48 @@
-"""May this principal do this here? Joins what is known of the user with what holds for the place."""
+"""Asks the one decision (`access/decision.py`): joins what is known of the user with what holds for the place."""
 
-from entrepot.access import decide, roles
 from entrepot.access.conditions import Context
+from entrepot.access.decision import Asked, Decision, Where, Why, decide, depends_on_grants
 from entrepot.access.permissions import PLACED, REPOSITORY_PERMISSIONS, Permission
 from entrepot.access.places import Place
-from entrepot.access.rights import Visible
+from entrepot.access.rights import NO_RIGHTS, Visible
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.content.repositories import Reader
-from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import Caller, Limit
 
-_ANY_SIGNED_IN = frozenset(
-    {Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT, Permission.API_DOCUMENT}
-)
 
-
-async def may(app: App, caller: Caller, permission: Permission, path: str | None) -> bool:
-    """Whether the user may, and the credentials reach that far. `path` is a repository's or a namespace's, or None."""
+async def ask(app: App, caller: Caller, permission: Permission, where: Where = None) -> Decision:
+    """May the caller do this there? A path is a repository's or a namespace's."""
+    asked = Asked(permission, where, Context(caller, app.clock()))
     if permission in app.public_permissions:
-        return True
-    return decide.within_scopes(caller.principal, permission, path) and await user_may(app, caller, permission, path)
-
-
-async def user_may(app: App, caller: Caller, permission: Permission, path: str | None) -> bool:
-    """Whether the user may with the token that was used, whatever a bearer token's scopes are."""
-    if permission in app.public_permissions:
-        return True
-    if not decide.within_limits(caller.principal, permission, path):
-        return False
+        # Also while nothing can be read.
+        return decide(asked, None, NO_RIGHTS, everybody=app.public_permissions)
     user = await accounts.find(app, caller.principal)
-    if user is not None and not user.usable:
-        return False
-    if user is not None and user.administrator:
-        return True
-    if permission in _ANY_SIGNED_IN:
-        return user is not None
-    rights = await accounts.rights_of(app, user)
-    if rights.allows(permission, path, Context(caller, app.clock())):
-        return True
-    return permission is Permission.REPOSITORY_PULL and path is not None and await is_public(app, path)
+    rights = await accounts.rights_of(app, user) if depends_on_grants(permission, user) else NO_RIGHTS
+    decision = decide(asked, user, rights, everybody=app.public_permissions)
+    if decision.why is not Why.NOTHING or permission is not Permission.REPOSITORY_PULL or not isinstance(where, str):
+        return decision
+    public = await is_public(app, where)
+    return decide(asked, user, rights, everybody=app.public_permissions, public=True) if public else decision
 
 
-async def may_throughout(app: App, caller: Caller, permission: Permission, place: Place) -> bool:
-    """Whether the principal may in all of a place, whatever there will be: a namespace with all that is below it."""
-    if not decide.within_scopes(caller.principal, permission, place.anchor):
-        return False
-    if not decide.within_limits_throughout(caller.principal, permission, place):
-        return False
-    user = await accounts.find(app, caller.principal)
-    if user is not None and (user.administrator or not user.usable):
-        return user.usable
-    rights = await accounts.rights_of(app, user)
-    return bool(rights.throughout(permission, place, Context(caller, app.clock())))
-
-
-async def refusal(app: App, caller: Caller, permission: Permission, path: str | None) -> Denied:
-    """Why not, in words that say what is missing; the same for what exists and for what does not."""
-    where = f"in {path}" if path is not None and permission in PLACED else "in this registry"
-    if not decide.within_limits(caller.principal, permission, path):
-        return Denied(
-            f"the token that you use is limited, and does not reach {permission.value} {where}",
-            {"permission": permission.value},
-        )
-    rights = await accounts.rights_of(app, await accounts.find(app, caller.principal))
-    held = rights.roles_at(path, Context(caller, app.clock()))
-    needed = roles.having(permission)
-    message = f"{permission.value} {where} needs the role {' or '.join(needed) or roles.ADMINISTRATOR}"
-    message += f"; you have {', '.join(held)}" if held else "; you have no role there"
-    message += ": ask an owner" if permission in PLACED else ": ask an administrator"
-    return Denied(message, {"permission": permission.value, "roles_needed": needed, "roles_held": held})
-
-
-def refusal_throughout(permission: Permission, place: Place) -> Denied:
-    """To those who may at the place's own path, and not in all that belongs to it."""
-    needed = roles.having(permission)
-    message = f"{permission.value} in all of {place} needs the role {' or '.join(needed)} for that, or for more: ask "
-    message += "an owner" if place.anchor is not None else "an administrator"
-    return Denied(message, {"permission": permission.value, "roles_needed": needed})
+async def may(app: App, caller: Caller, permission: Permission, where: Where = None) -> bool:
+    return (await ask(app, caller, permission, where)).allowed
 
 
 async def reader(app: App, caller: Caller, permission: Permission = Permission.REPOSITORY_PULL) -> Reader:
-    """What this principal may pull, as lists want it; or where it has another permission."""
-    limits = None if caller.principal.limits is None else _visible_by_limits(caller.principal.limits, permission)
+    """What this caller may pull, as lists want it; or where it has another permission."""
+    limits = caller.principal.limits
+    visible_by_limits = None if limits is None else _visible_by_limits(limits, permission)
     user = await accounts.find(app, caller.principal)
     if user is not None and not user.usable:
         return Reader(Visible(everything=False), Visible(everything=False))
     if user is not None and user.administrator:
-        return Reader(Visible(everything=True), limits)
+        return Reader(Visible(everything=True), visible_by_limits)
     rights = await accounts.rights_of(app, user)
-    context = Context(caller, app.clock())
-    return Reader(rights.visible(permission, context), limits)
+    return Reader(rights.visible(permission, Context(caller, app.clock())), visible_by_limits)
 
 
 async def is_public(app: App, repository: str) -> bool:
@@ -104,16 +54,18 @@ async def is_public(app: App, repository: str) -> bool:
     return known
 
 
+def resource(permission: Permission, where: Where) -> str:
+    """How the audit log calls what a permission was asked for."""
+    if isinstance(where, Place):
+        return place_resource(where)
+    if permission not in PLACED or where is None:
+        return "registry"
+    return f"{'repository' if permission in REPOSITORY_PERMISSIONS else 'namespace'}:{where}"
+
+
 def place_resource(place: Place) -> str:
     """How the audit log calls a place."""
     return f"{place.kind}:{place.path}" if place.path else "registry"
-
-
-def resource(permission: Permission, path: str | None) -> str:
-    """How the audit log calls what a permission was asked for."""
-    if permission not in PLACED or path is None:
-        return "registry"
-    return f"{'repository' if permission in REPOSITORY_PERMISSIONS else 'namespace'}:{path}"
 
 
 def _visible_by_limits(limits: tuple[Limit, ...], permission: Permission) -> Visible:

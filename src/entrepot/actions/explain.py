@@ -1,28 +1,21 @@
-"""Why somebody may do something somewhere, or may not, and what to do about it. Decides as `authorize` does."""
+"""A decision in words: why somebody may do something somewhere, or may not, and what to do about it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from entrepot.access import decide, roles
+from entrepot.access import roles
 from entrepot.access.conditions import Context
+from entrepot.access.decision import Asked, Beyond, Decision, Why, decide
 from entrepot.access.permissions import PLACED, Permission
+from entrepot.access.places import Place
 from entrepot.access.rights import Considered
 from entrepot.actions import accounts
 from entrepot.app import App
+from entrepot.errors import Denied
 from entrepot.identity.users import User
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.namespaces import Visibility
 from entrepot.principal import Caller, Limit
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """May this caller do this at this path? `closely` tells what only auditors are to know."""
-
-    caller: Caller
-    permission: Permission
-    path: str | None
-    closely: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +28,40 @@ class Explanation:
     considered: list[Considered]
 
 
-async def explain(app: App, asked: Question) -> Explanation:
-    """The answer `authorize.user_may` gives, with the reasons."""
-    user = await accounts.find(app, asked.caller.principal)
+async def explain(app: App, caller: Caller, permission: Permission, path: str | None, *, closely: bool) -> Explanation:
+    """`closely` tells what only auditors are to know."""
+    user = await accounts.find(app, caller.principal)
     rights = await accounts.rights_of(app, user)
-    context = Context(asked.caller, app.clock())
-    considered = rights.explain(asked.permission, asked.path, context)
-    what = _what(asked)
-    because, advice = _of_account(asked, user)
-    if because:
-        allowed = user is not None and user.usable
+    asked = Asked(permission, path, Context(caller, app.clock()))
+    found = None
+    if permission is Permission.REPOSITORY_PULL and path is not None:
+        found = await app.database.look_up(namespaces.visibility, path)
+    public = found is not None and found.public
+    decision = decide(asked, user, rights, everybody=app.public_permissions, public=public)
+    considered = decision.considered
+    because = _because(decision, user, considered, found, closely=closely)
+    advice = _advice(decision, user, considered)
+    return Explanation(decision.allowed, because, advice, considered)
+
+
+def refusal(decision: Decision) -> Denied:
+    """Why not, in words that say what is missing; the same for what exists and for what does not."""
+    asked, permission = decision.asked, decision.asked.permission
+    placed = permission in PLACED
+    if isinstance(asked.where, Place) and placed and asked.path is not None:
+        where = f"in all of {asked.where}"
     else:
-        because = [_applies(entry, what) for entry in considered if not entry.missing]
-        if not because and asked.permission is Permission.REPOSITORY_PULL and asked.path is not None:
-            found = await app.database.look_up(namespaces.visibility, asked.path)
-            because, allowed = [_of_visibility(found, asked)], found.public
-        else:
-            allowed = bool(because)
-        if not allowed:
-            because += _nearly(considered, context)
-            because.append(f"No grant that {asked.caller.principal.key} has allows {what}.")
-            advice = _advice(asked, considered)
-    if not decide.within_limits(asked.caller.principal, asked.permission, asked.path):
-        because, advice = _of_limits(asked, what, because, advice, allowed=allowed)
-        allowed = False
-    return Explanation(allowed, because, advice, considered)
+        where = f"in {asked.path}" if placed and asked.path is not None else "in this registry"
+    if decision.beyond is Beyond.LIMITS:
+        return Denied(
+            f"the token that you use is limited, and does not reach {permission.value} {where}",
+            {"permission": permission.value},
+        )
+    held, needed = decision.roles_held, roles.having(permission)
+    message = f"{permission.value} {where} needs the role {' or '.join(needed) or roles.ADMINISTRATOR}"
+    message += f"; you have {', '.join(held)}" if held else "; you have no role there"
+    message += ": ask an owner" if placed else ": ask an administrator"
+    return Denied(message, {"permission": permission.value, "roles_needed": needed, "roles_held": held})
 
 
 def limit_text(limit: Limit) -> str:
@@ -68,28 +70,38 @@ def limit_text(limit: Limit) -> str:
     return f"{', '.join(sorted(limit.permissions))} in {where}"
 
 
-def _what(asked: Question) -> str:
+def _what(asked: Asked) -> str:
     where = asked.path if asked.permission in PLACED and asked.path is not None else "the whole registry"
     return f"{asked.permission.value} in {where}"
 
 
-def _of_account(asked: Question, user: User | None) -> tuple[list[str], list[str]]:
-    """What ends the matter before any grant is looked at."""
-    if user is None:
-        return [], []
-    if user.gone:
-        why = f"{user.key} is not known to the provider {user.provider} any more, or disabled there."
-        return [why], [f"Enable the user at {user.provider}, and sign in again."]
-    if user.disabled:
-        return [f"{user.key} is disabled in this registry."], ["Ask an administrator to enable the user."]
-    if user.administrator:
-        return [f"{user.key} is an administrator, and may do everything."], []
-    return [], []
+def _because(
+    decision: Decision, user: User | None, considered: list[Considered], found: Visibility | None, *, closely: bool
+) -> list[str]:
+    asked = decision.asked
+    said = [_of_limits(decision)] if decision.beyond is Beyond.LIMITS else []
+    if decision.beyond is Beyond.SCOPES:
+        said.append(f"The bearer token was not issued for {_what(asked)}.")
+    if user is not None and decision.why is Why.ADMINISTRATOR:
+        return [*said, f"{user.key} is an administrator, and may do everything."]
+    if user is not None and decision.why is Why.ACCOUNT:
+        if user.gone:
+            return [*said, f"{user.key} is not known to the provider {user.provider} any more, or disabled there."]
+        return [*said, f"{user.key} is disabled in this registry."]
+    if decision.why is Why.GRANT:
+        return [*said, *(_applies(entry, asked) for entry in considered if not entry.missing)]
+    if found is not None:
+        said.append(_of_visibility(found, asked, closely=closely))
+    if decision.why is Why.NOTHING:
+        said += _nearly(considered)
+        said.append(f"No grant that {asked.context.caller.principal.key} has allows {_what(asked)}.")
+    return said
 
 
-def _applies(entry: Considered, what: str) -> str:
+def _applies(entry: Considered, asked: Asked) -> str:
     right = entry.right
-    return f"Grant {right.grant_id} of the role {right.role.name} in {right.place}, {_through(entry)}, allows {what}."
+    where = f"in {right.place}, {_through(entry)}"
+    return f"Grant {right.grant_id} of the role {right.role.name} {where}, allows {_what(asked)}."
 
 
 def _through(entry: Considered) -> str:
@@ -99,16 +111,16 @@ def _through(entry: Considered) -> str:
     return {"user": "to the user", "signed-in": "to all who are signed in"}.get(kind, "to everyone")
 
 
-def _of_visibility(found: Visibility, asked: Question) -> str:
+def _of_visibility(found: Visibility, asked: Asked, *, closely: bool) -> str:
     source = "the whole registry" if found.source == "" else found.source
     if found.public:
         return f"{asked.path} is public (by the setting of {source}): anybody may pull from it."
-    if asked.closely and found.source is not None:
+    if closely and found.source is not None:
         return f"{asked.path} is private (by the setting of {source})."
     return f"{asked.path} is not public."
 
 
-def _nearly(considered: list[Considered], context: Context) -> list[str]:
+def _nearly(considered: list[Considered]) -> list[str]:
     """Grants of the right role in the right place that nevertheless do not apply."""
     said = []
     for entry in considered:
@@ -122,11 +134,33 @@ def _nearly(considered: list[Considered], context: Context) -> list[str]:
     return said
 
 
-def _advice(asked: Question, considered: list[Considered]) -> list[str]:
+def _of_limits(decision: Decision) -> str:
+    principal = decision.asked.context.caller.principal
+    limits = "; ".join(limit_text(limit) for limit in principal.limits or ()) or "nothing"
+    return f"The token {principal.credential.id} is limited to {limits}: that does not reach {_what(decision.asked)}."
+
+
+def _advice(decision: Decision, user: User | None, considered: list[Considered]) -> list[str]:
+    if decision.allowed:
+        return []
+    advice = []
+    if decision.beyond is Beyond.LIMITS:
+        advice.append("Use another token, or make one whose limits reach that far.")
+    if decision.beyond is Beyond.SCOPES:
+        advice.append("Ask the token service for a token with the scope for it.")
+    if user is not None and decision.why is Why.ACCOUNT:
+        enable = f"Enable the user at {user.provider}, and sign in again." if user.gone else ""
+        advice.append(enable or "Ask an administrator to enable the user.")
+    if decision.why is Why.NOTHING:
+        advice += _ask_for_a_role(decision.asked, considered)
+    return advice
+
+
+def _ask_for_a_role(asked: Asked, considered: list[Considered]) -> list[str]:
     placed = asked.permission in PLACED and asked.path is not None
     whom = f"an owner of {asked.path}, or an administrator," if placed else "an administrator"
     advice = []
-    if asked.caller.principal.is_anonymous:
+    if asked.context.caller.principal.is_anonymous:
         advice.append("Sign in.")
     if any(entry.lapsed for entry in considered):
         advice.append(f"Ask {whom} to renew the grant that has expired.")
@@ -138,12 +172,3 @@ def _advice(asked: Question, considered: list[Considered]) -> list[str]:
     either = " or ".join(filter(None, (", ".join(needed[:-1]), needed[-1])))
     advice.append(f"Ask {whom} for the role {either}.")
     return advice
-
-
-def _of_limits(
-    asked: Question, what: str, because: list[str], advice: list[str], *, allowed: bool
-) -> tuple[list[str], list[str]]:
-    limits = "; ".join(limit_text(limit) for limit in asked.caller.principal.limits or ()) or "nothing"
-    said = f"The token {asked.caller.principal.credential.id} is limited to {limits}: that does not reach {what}."
-    use = "Use another token, or make one whose limits reach that far."
-    return [said, *because], [use] if allowed else [use, *advice]

@@ -547,7 +547,7 @@ async def _failed(
 async def _granted(app: App, caller: Caller, scope: Scope) -> Scope:
     nothing = replace(scope, actions=frozenset())
     if scope.type == "registry" and scope.name == "catalog":
-        granted = await authorize.user_may(app, caller, Permission.REGISTRY_CATALOG, None)
+        granted = await authorize.may(app, caller, Permission.REGISTRY_CATALOG)
         return scope if granted else nothing
     if scope.type.partition("(")[0] != "repository":
         return nothing
@@ -558,7 +558,7 @@ async def _granted(app: App, caller: Caller, scope: Scope) -> Scope:
     actions = set()
     for permission in REPOSITORY_PERMISSIONS:
         asked = permission.action in scope.actions or "*" in scope.actions
-        if asked and await authorize.user_may(app, caller, permission, repository):
+        if asked and await authorize.may(app, caller, permission, repository):
             actions.add(permission.action)
     return Scope("repository", repository, frozenset(actions))
 

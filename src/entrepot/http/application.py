@@ -1,4 +1,4 @@
-"""The ASGI application: every request goes through `_answer`, top to bottom."""
+"""The ASGI application: every request of every face goes through `_respond`, top to bottom."""
 
 import asyncio
 import logging
@@ -12,18 +12,20 @@ from typing import Any
 
 from entrepot.access.permissions import Permission
 from entrepot.app import App
-from entrepot.errors import ClientGone, EntrepotError, Invalid, Unauthenticated, Unavailable
+from entrepot.errors import EntrepotError, Invalid, Unauthenticated, Unavailable
 from entrepot.http import authorize, cross_origin, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.bodies import Bodies
-from entrepot.http.errors import CLIENT_GONE, error_response, unexpected_response
+from entrepot.http.errors import CLIENT_GONE
 from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
 from entrepot.http.reception import Receive
-from entrepot.http.routing import Route
+from entrepot.http.routing import Face, Route
 from entrepot.http.v2.routes import UPLOAD_PATH
 from entrepot.telemetry.logging import AccessLog
 
 API_PREFIX = "/api/"
+UNKNOWN_PATH = "unknown"
+"""What logs and metrics call the path of a request that is no route's."""
 LOGGED_CHARACTERS_MAX = 512
 """The longest that a client can make one field of the access log."""
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class Application:
         self._app: App | None = None
         self._request_prefix = secrets.token_hex(6)
         self._request_number = 0
-        self._api: Any = None
+        self._api: Face | None = None
         self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,55 +70,41 @@ class Application:
     async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request = Request(app, scope, receive, self._new_request_id(), self._bodies)
+        path, status, sent = UNKNOWN_PATH, 0, 0
         try:
-            if request.path.startswith(API_PREFIX) and request.has_one_host:
-                await self._exchange_api(request, receive, send, started)
-            else:
-                await self._exchange_plain(request, send, started)
-        finally:
-            request.close()
-
-    async def _exchange_plain(self, request: Request, send: Send, started: float) -> None:
-        route, response = await _answer(request)
-        response.headers += [
-            (b"x-request-id", request.id.encode()),
-            *harmless(response.headers),
-            *cross_origin.headers(request),
-        ]
-        status, sent = response.status, 0
-        if request.body_is_left and request.scope.get("http_version") != "2":
-            # What is left stands between this request and the next one, which might then never be read.
-            response.headers.append((b"connection", b"close"))
-        if status == CLIENT_GONE:
-            # Mostly nobody reads this. Who does sent a body that is not valid HTTP, and is still there.
-            response.status = 400
-        try:
+            face = await self._face(request.path)
+            path, response = await _respond(request, face)
+            _complete(request, response, face)
+            status = response.status
+            if status == CLIENT_GONE:
+                # Mostly nobody reads this. Who does sent a body that is not valid HTTP, and is still there.
+                response.status = 400
             sent = await send_response(response, send, head=request.method == "HEAD")
         except EntrepotError as error:
             # The headers are out: breaking the connection is all that tells the client.
-            log.error("the answer broke off: %s", error.message, extra={"request_id": request.id})
+            log.error("the response broke off: %s", error.message, extra={"request_id": request.id})
             raise
         finally:
-            path = route.path if route is not None else "unknown"
+            request.close()
             self._record(request, path, status, sent, time.perf_counter() - started)
 
-    async def _exchange_api(self, request: Request, receive: Receive, send: Send, started: float) -> None:
+    async def _face(self, path: str) -> Face:
+        if not path.startswith(API_PREFIX):
+            return routes.face_of(path)
         if self._api is None:
             # Loading it takes a second, which a worker that only serves images does without. In a thread, so that
             # other requests go on meanwhile.
-            module = await asyncio.to_thread(import_module, "entrepot.http.api.application")
-            self._api = await asyncio.to_thread(module.API)
-        status, sent = await self._api.answer(request, receive, send)
-        route: Any = request.scope.get("route")
-        path = route.path if route is not None else "unknown"
-        self._record(request, path, status, sent, time.perf_counter() - started)
+            module: Any = await asyncio.to_thread(import_module, "entrepot.http.api.application")
+            made: Face = await asyncio.to_thread(module.make_face)
+            self._api = made
+        return self._api
 
     def _new_request_id(self) -> str:
         self._request_number += 1
         return f"{self._request_prefix}{self._request_number:08x}"
 
     def _record(self, request: Request, path: str, status: int, sent: int, seconds: float) -> None:
-        method = request.method if path != "unknown" else "OTHER"
+        method = request.method if path != UNKNOWN_PATH else "OTHER"
         request.app.metrics.request(method, path, status, seconds)
         self._access_log.write(
             {
@@ -135,40 +123,57 @@ class Application:
         )
 
 
-async def _answer(request: Request) -> tuple[Route | None, Response]:
-    """The order of things: which route, who asks, may they, and the route's own work."""
+async def _respond(request: Request, face: Face) -> tuple[str, Response]:
+    """The order of things: which route, who asks, may they, and the route's own work. Returns the route's path, too."""
     route: Route | None = None
+    path = UNKNOWN_PATH
+    try:
+        route = await _route(request, face)
+        path = route.path
+        request.app.cache.refresh()
+        await authenticate(request)
+        if route.where is None:
+            # Nobody sends a body, and waits for it to be read, to learn that they may not.
+            await authorize.require(request, Permission.SIGNED_IN, None)
+        elif route.permission is not Permission.PUBLIC:
+            await authorize.require(request, route.permission, route.where(request), route.or_permission)
+        response = await route.handler(request)
+        if request.asks_itself:
+            raise AssertionError(f"{path} did not ask for its permission")
+        return path, response
+    except EntrepotError as error:
+        return path, _refusal(request, face, route, error)
+    except Exception:
+        log.exception("unexpected error", extra={"request_id": request.id})
+        return path, face.defect(request)
+
+
+async def _route(request: Request, face: Face) -> Route:
+    """Raises Invalid, and what `Face.match` raises; such requests are nobody's, and count for their address."""
     try:
         if not request.has_one_host:
             raise Invalid("the request has no Host header, or several: send one")
-        route = await _route(request)
-        request.app.cache.refresh()
-        request.principal = await authenticate(request)
-        if route.permission is not Permission.PUBLIC:
-            await authorize.require(request, route.permission, route.or_permission)
-        return route, await route.handler(request)
-    except ClientGone as error:
-        return route, _refusal(error, [])
-    except Unauthenticated as error:
-        permission = Permission.SIGNED_IN if route is None else route.next_permission or route.permission
-        return route, _refusal(error, authorize.challenge(request, permission, error))
-    except EntrepotError as error:
-        if isinstance(error, Unavailable):
-            # What failed is the operator's to know, and not the client's.
-            log.error("%s: %s", error.message, _first_cause(error), extra={"request_id": request.id})
-        return route, _refusal(error, [])
-    except Exception:
-        log.exception("unexpected error", extra={"request_id": request.id})
-        return route, unexpected_response(request.id)
-
-
-async def _route(request: Request) -> Route:
-    """Raises what `routes.match` raises; such requests are nobody's, and count for their address."""
-    try:
-        return routes.match(request)
+        route = face.match(request)
     except EntrepotError:
         await limits.admit_address(request)
         raise
+    request.permission = route.permission
+    request.asks_itself = route.where is None
+    return route
+
+
+def _complete(request: Request, response: Response, face: Face) -> None:
+    """Put the headers on a response that every one has."""
+    headers = response.headers
+    headers += [
+        (b"x-request-id", request.id.encode()),
+        *face.headers,
+        *harmless(headers),
+        *cross_origin.headers(request),
+    ]
+    if request.body_is_left and request.scope.get("http_version") != "2":
+        # What is left stands between this request and the next one, which might then never be read.
+        headers.append((b"connection", b"close"))
 
 
 def _short(text: str) -> str:
@@ -184,17 +189,24 @@ def _shown(path: str, route_path: str) -> str:
     return f"{before}/{address.partition('.')[0]}"
 
 
-def _refusal(error: EntrepotError, headers: Headers) -> Response:
-    """The answer to an error, which lets go of the frames that it went through.
+def _refusal(request: Request, face: Face, route: Route | None, error: EntrepotError) -> Response:
+    """The response to an error, which lets go of the frames that it went through.
 
     They hold the request, and some of them the error: until the garbage collector comes by, which may be minutes later,
     the web server would wait for the rest of a body that nobody reads any more, and keep the connection open for it.
     """
+    if isinstance(error, Unavailable):
+        # What failed is the operator's to know, and not the client's.
+        log.error("%s: %s", error.message, _first_cause(error), extra={"request_id": request.id})
+    challenge: Headers = []
+    if isinstance(error, Unauthenticated):
+        permission = Permission.SIGNED_IN if route is None else route.next_permission or route.permission
+        challenge = authorize.challenge(request, permission, error)
     passed: BaseException | None = error
     while passed is not None:
         passed.__traceback__ = None
         passed = passed.__cause__ or passed.__context__
-    return error_response(error, headers)
+    return face.refusal(request, error, challenge)
 
 
 def _first_cause(error: BaseException) -> BaseException:

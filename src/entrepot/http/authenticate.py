@@ -17,11 +17,11 @@ CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 """Tokens of others may be long, and are given as a password, too; this registry's have less than 8 KiB."""
 
 
-async def authenticate(request: Request) -> Principal:
-    """Anonymous without any of them. Raises what `actions.sign_in` raises, and TooManyRequests."""
+async def authenticate(request: Request) -> None:
+    """Set the request's principal, anonymous without any of them. Raises what signing in raises; TooManyRequests."""
     if not request.has_any(_CREDENTIALS):
         await limits.admit_address(request)
-        return ANONYMOUS
+        return
     try:
         principal = await _principal(request)
     except EntrepotError:
@@ -33,7 +33,6 @@ async def authenticate(request: Request) -> Principal:
     else:
         request.principal = principal
         await limits.admit_user(request, principal)
-    return principal
 
 
 async def _principal(request: Request) -> Principal:

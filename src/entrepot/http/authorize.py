@@ -1,8 +1,8 @@
-"""A route's permission, held against who asks; and the challenge that tells a client how to ask again."""
+"""Holds a route's permission against who asks; and the challenge that tells a client how to ask again."""
 
+from entrepot.access.decision import Beyond, Decision, Where, Why
 from entrepot.access.permissions import Permission
-from entrepot.access.places import Place
-from entrepot.actions import acts, authorize
+from entrepot.actions import acts, authorize, explain
 from entrepot.errors import Unauthenticated
 from entrepot.http.messages import Headers, Request
 from entrepot.oci.name import is_repository_name
@@ -20,42 +20,36 @@ class Challenged(Unauthenticated):
     """Credentials are needed, or others than were given."""
 
 
-async def require(request: Request, permission: Permission, or_permission: Permission | None) -> None:
+async def require(
+    request: Request, permission: Permission, where: Where, or_permission: Permission | None = None
+) -> None:
     """For who has one of the two. Raises Challenged when signing in, or another token, may help; else Denied."""
-    # An empty name is none, too, and has to be found to be none here.
-    repository = request.repository if permission in _CHALLENGED_ACTIONS else None
-    if or_permission is not None:
-        app, caller = request.app, request.caller
-        if await authorize.may(app, caller, permission, repository):
-            return
-        if await authorize.may(app, caller, or_permission, repository):
-            return
-    await require_at(request, permission, repository)
-
-
-async def require_at(request: Request, permission: Permission, path: str | None) -> None:
-    """As `require`, for what is at a path: a repository or a namespace, None for the registry itself."""
-    app, caller = request.app, request.caller
-    if await authorize.may(app, caller, permission, path):
+    decision = await authorize.ask(request.app, request.caller, permission, where)
+    if decision.allowed:
         return
+    if or_permission is not None and await authorize.may(request.app, request.caller, or_permission, where):
+        return
+    await _refuse(request, decision)
+
+
+async def require_here(request: Request, where: Where) -> None:
+    """The route's permission, asked by the handler, which alone knows where. Raises Challenged, Denied."""
+    request.asks_itself = False
+    await require(request, request.permission, where)
+
+
+async def _refuse(request: Request, decision: Decision) -> None:
+    """Raises Challenged, Denied."""
+    caller, asked = request.caller, decision.asked
     if caller.principal.is_anonymous:
         raise Challenged("sign in first: docker login, or send the Authorization header")
-    if caller.principal.scopes is not None and await authorize.user_may(app, caller, permission, path):
-        raise Challenged(f"this token does not allow {permission.value}: ask for one with the scope in the challenge")
-    refusal = await authorize.refusal(app, caller, permission, path)
-    await acts.refuse(app, caller, permission.value, authorize.resource(permission, path), refusal.message)
+    if decision.beyond is Beyond.SCOPES and decision.why not in {Why.NOTHING, Why.ACCOUNT}:
+        said = f"this token does not allow {asked.permission.value}"
+        raise Challenged(f"{said}: ask for one with the scope in the challenge")
+    refusal = explain.refusal(decision)
+    where = authorize.resource(asked.permission, asked.where)
+    await acts.refuse(request.app, caller, asked.permission.value, where, refusal.message)
     raise refusal
-
-
-async def require_throughout(request: Request, permission: Permission, place: Place) -> None:
-    """As `require_at`, for all that is in a place: a namespace with all that is below it."""
-    await require_at(request, permission, place.anchor)
-    app, caller = request.app, request.caller
-    if not await authorize.may_throughout(app, caller, permission, place):
-        refusal = authorize.refusal_throughout(permission, place)
-        where = authorize.place_resource(place)
-        await acts.refuse(app, caller, permission.value, where, refusal.message)
-        raise refusal
 
 
 def challenge(request: Request, permission: Permission, error: Exception) -> Headers:

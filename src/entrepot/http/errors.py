@@ -1,4 +1,4 @@
-"""Errors as answers: exception to HTTP status and OCI error code ("Error Codes"). The one table there is."""
+"""Errors as responses: exception to HTTP status and OCI error code ("Error Codes"). The one table there is."""
 
 import logging
 
@@ -6,8 +6,9 @@ from entrepot import errors
 from entrepot.content import errors as content
 from entrepot.http.bodies import TooManyBodies
 from entrepot.http.limits import TooManyRequests
-from entrepot.http.messages import Headers, Response, json_response
+from entrepot.http.messages import Headers, Request, Response, json_response
 from entrepot.http.reception import LengthMismatch
+from entrepot.http.routing import MethodUnsupported
 from entrepot.http.streaming import RangeOutside
 from entrepot.identity import errors as identity
 from entrepot.oci import errors as oci
@@ -17,7 +18,7 @@ from entrepot.storage import errors as storage
 log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
-"""For logs and metrics only: that a client went away is no answer of ours."""
+"""For logs and metrics only: that a client went away is no response of ours."""
 
 
 TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
@@ -73,17 +74,14 @@ TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
 RETRY_AFTER_SECONDS = 5
 
 
-class MethodUnsupported(errors.Unsupported):
-    """The path is a route's, the method is none of its."""
-
-    def __init__(self, methods: list[str]) -> None:
-        super().__init__(f"this path answers {', '.join(methods)}", {"methods": methods})
-        self.methods = methods
-
-
 def status_and_code(error: errors.EntrepotError) -> tuple[int, str]:
     """The entry of the error's class, or of the nearest class above it."""
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def refusal(request: Request, error: errors.EntrepotError, headers: Headers) -> Response:
+    """As the OCI API says it, for each face that has no way of its own."""
+    return error_response(error, headers)
 
 
 def error_response(error: errors.EntrepotError, headers: Headers) -> Response:
@@ -107,7 +105,7 @@ def headers_of(error: errors.EntrepotError, status: int) -> Headers:
     return []
 
 
-def unexpected_response(request_id: str) -> Response:
-    """What a client learns of a defect: how to refer to it."""
-    message = f"the registry met an unexpected error: tell its operator the request id {request_id}"
+def defect(request: Request) -> Response:
+    """What a client learns of what nobody expected: how to refer to it."""
+    message = f"the registry met an unexpected error: tell its operator the request id {request.id}"
     return json_response(500, {"errors": [{"code": "UNKNOWN", "message": message}]})

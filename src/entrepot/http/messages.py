@@ -2,15 +2,17 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
+from entrepot.access.permissions import Permission
 from entrepot.app import App
 from entrepot.content.errors import too_large
 from entrepot.errors import Invalid, TooLarge
@@ -29,6 +31,7 @@ Headers = list[tuple[bytes, bytes]]
 
 QUERY_FIELDS_MAX = 2048
 """Every scope that a token can be asked for may be one, and a few more than that are told how many it may be."""
+_NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _POLICY = b"content-security-policy"
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NOTHING_RUNS = (_POLICY, b"default-src 'none'; frame-ancestors 'none'; sandbox")
@@ -36,7 +39,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
 class Request:
-    """One request. Routing sets `repository` and `reference` (percent-decoded), authentication sets `principal`."""
+    """One request.
+
+    Routing sets `repository_text`, `reference` and `parameters` (what is in the path, percent-decoded), `permission`
+    (the route's), and `asks_itself` while the handler has still to say where that is needed. Authentication sets
+    `principal`.
+    """
 
     __slots__ = (
         "_bodies",
@@ -49,9 +57,12 @@ class Request:
         "_receive",
         "_repository",
         "app",
+        "asks_itself",
         "id",
         "method",
+        "parameters",
         "path",
+        "permission",
         "principal",
         "reference",
         "repository_text",
@@ -67,6 +78,9 @@ class Request:
         self.principal: Principal = ANONYMOUS
         self.repository_text = ""
         self.reference = ""
+        self.parameters: Mapping[str, str] = _NO_PARAMETERS
+        self.permission = Permission.PUBLIC
+        self.asks_itself = False
         self._receive = receive
         self._bodies = bodies
         self._held = 0

@@ -1,25 +1,26 @@
-"""All routes of all faces, on one page."""
+"""All routes of all faces but the management API, which has its own in `api/`, on one page."""
 
+from collections.abc import Callable
 from functools import partial
 
 from entrepot.access.permissions import Permission
-from entrepot.errors import NotFound
-from entrepot.http import authorize, cross_origin, health, token
-from entrepot.http.errors import MethodUnsupported
+from entrepot.http import authorize, cross_origin, errors, health, token
 from entrepot.http.messages import Request
-from entrepot.http.routing import Route
+from entrepot.http.routing import Face, MethodUnsupported, PathUnknown, Route
 from entrepot.http.v2 import routes as v2
+from entrepot.http.web import problems
 from entrepot.http.web import routes as web
 
-ROUTES = (
+HEALTH = (
     Route(("GET", "HEAD"), "/healthz", health.healthz, Permission.PUBLIC),
     Route(("GET", "HEAD"), "/readyz", health.readyz, Permission.PUBLIC),
     Route(("GET",), "/metrics", health.metrics, Permission.METRICS_READ),
+)
+TOKEN = (
     Route(("GET",), authorize.TOKEN_PATH, token.get, Permission.PUBLIC),
     Route(("POST",), authorize.TOKEN_PATH, token.post, Permission.PUBLIC),
-    *web.ROUTES,
-    *v2.ROUTES,
 )
+ROUTES = (*HEALTH, *TOKEN, *web.ROUTES, *v2.ROUTES)
 
 _BY_METHOD = {(method, route.path): route for route in ROUTES for method in route.methods}
 _METHODS = {
@@ -29,25 +30,30 @@ _OPTIONS = {
     path: Route(("OPTIONS",), path, partial(cross_origin.options, methods=methods), Permission.PUBLIC)
     for path, methods in _METHODS.items()
 }
-"""Every path answers it, without signing in: a browser does before a page may."""
+"""Every path takes it, without signing in: a browser does before a page may."""
 
 
-class PathUnknown(NotFound):
-    pass
-
-
-def match(request: Request) -> Route:
-    """The request's route; sets its repository and reference. Raises PathUnknown, MethodUnsupported."""
-    path: str | None = request.path
-    if request.path.startswith(v2.PREFIX):
-        path = v2.match(request)
-    elif request.path.startswith(web.PREFIX):
-        path = web.match(request)
-    elif request.path == "/v2":
-        path = v2.PREFIX
-    if path is None or path not in _METHODS:
-        raise PathUnknown("there is nothing at this path: the registry's API is under /v2/")
-    route = _BY_METHOD.get((request.method, path)) if request.method != "OPTIONS" else _OPTIONS[path]
-    if route is None:
+def _of(name_of_path: Callable[[Request], str | None]) -> Callable[[Request], Route]:
+    def match(request: Request) -> Route:
+        path = name_of_path(request)
+        route = _BY_METHOD.get((request.method, path)) if path is not None else None
+        if route is not None:
+            return route
+        if path is None or path not in _METHODS:
+            raise PathUnknown("there is nothing at this path: the registry's API is under /v2/")
+        if request.method == "OPTIONS":
+            return _OPTIONS[path]
         raise MethodUnsupported(_METHODS[path])
-    return route
+
+    return match
+
+
+V2 = Face(_of(v2.match), errors.refusal, errors.defect)
+PLAIN = Face(_of(lambda request: request.path), errors.refusal, errors.defect)
+WEB = Face(_of(web.match), problems.refusal, problems.defect)
+
+
+def face_of(path: str) -> Face:
+    if path.startswith(v2.PREFIX) or path == "/v2":
+        return V2
+    return WEB if path == web.HOME or path.startswith(web.PREFIX) else PLAIN

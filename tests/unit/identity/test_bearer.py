@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from entrepot.access.decide import within_scopes
+from entrepot.access.credentials import within_scopes
 from entrepot.access.permissions import REPOSITORY_PERMISSIONS, Permission
 from entrepot.identity.bearer import ALGORITHM, AUDIENCE, ISSUER, Bearer, issue, verify
 from entrepot.identity.errors import TokenInvalid

@@ -10,7 +10,6 @@ from entrepot.access.rights import Considered
 from entrepot.actions import accounts
 from entrepot.actions import authorize as decisions
 from entrepot.actions import explain as actions
-from entrepot.actions.explain import Question
 from entrepot.errors import Invalid, NotFound
 from entrepot.http import authorize
 from entrepot.http.api.references import PlaceModel, Time, parse_reference, time_of
@@ -81,15 +80,15 @@ async def explain(
     permission, path = _parse(action, resource)
     principal = request.principal
     own = not user or user == principal.key
-    closely = await decisions.may(request.app, request.caller, Permission.ACCESS_EXPLAIN, None)
+    closely = await decisions.may(request.app, request.caller, Permission.ACCESS_EXPLAIN)
     if not own:
-        await authorize.require_at(request, Permission.ACCESS_EXPLAIN, None)
+        await authorize.require(request, Permission.ACCESS_EXPLAIN, None)
         principal = await _other(request, user)
     if token:
         principal = await _with_token(request, principal, token)
     here = request.origin
     origin = Origin(address or here.address, user_agent or here.user_agent, here.request_id)
-    answer = await actions.explain(request.app, Question(Caller(principal, origin), permission, path, closely))
+    answer = await actions.explain(request.app, Caller(principal, origin), permission, path, closely=closely)
     return ExplanationAnswer(
         allowed=answer.allowed,
         user=principal.key,

@@ -136,10 +136,7 @@ async def status(request: CurrentRequest) -> AuditStatus:
 
 async def _require(request: CurrentRequest, resource: str, below: str) -> None:
     place = _place(resource, below)
-    if place is None or place.kind == REPOSITORY:
-        await authorize.require_at(request, _READ, None if place is None else place.path)
-    else:
-        await authorize.require_throughout(request, _READ, place)
+    await authorize.require_here(request, place.path if place is not None and place.kind == REPOSITORY else place)
 
 
 def _place(resource: str, below: str) -> Place | None:
@@ -186,13 +183,13 @@ def _entry(found: Found) -> RecordEntry:
 
 
 ROUTES = (
-    ApiRoute("GET", "/audit", listing, _READ, inside=True),
+    ApiRoute("GET", "/audit", listing, _READ, where=None),
     ApiRoute(
         "GET",
         "/audit/export",
         export,
         _READ,
-        inside=True,
+        where=None,
         response_class=StreamingResponse,
         responses={
             200: {"description": "The export.", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}

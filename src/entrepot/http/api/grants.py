@@ -90,10 +90,10 @@ async def listing(
         raise Invalid("ask for the grants of a user or of a group")
     if place is not None:
         # Those of one place do not tell what is below it.
-        await authorize.require_at(request, Permission.GRANT_READ, place.anchor)
+        await authorize.require_here(request, place.anchor)
     asked = Place.parse(NAMESPACE, below) if below else Place(REGISTRY, "")
     if place is None or below:
-        await authorize.require_throughout(request, Permission.GRANT_READ, asked)
+        await authorize.require_here(request, asked)
     subject_kind = USER if user else GROUP if group else ""
     if subject_kind:
         parse_reference(user or group, subject_kind)
@@ -110,13 +110,15 @@ async def listing(
 
 
 async def get(request: CurrentRequest, grant_id: Number, response: Response) -> GrantAnswer:
-    return tagged(response, _answer(await _readable(request, grant_id)))
+    shown = await _readable(request, grant_id)
+    await authorize.require_here(request, shown.grant.place.anchor)
+    return tagged(response, _answer(shown))
 
 
 async def post(request: CurrentRequest, body: GrantBody, response: Response) -> GrantAnswer:
     """Grant a role. The same grant is made once: asked for again, it is answered with 200."""
     place = body.place.place()
-    await authorize.require_at(request, Permission.GRANT_WRITE, place.anchor)
+    await authorize.require_here(request, place.anchor)
     kind, name = _subject(body.subject)
     expires_at_ms = None if body.expires_at is None else milliseconds(body.expires_at)
     terms = Terms(body.role, kind, name, place, body.condition, expires_at_ms)
@@ -128,8 +130,7 @@ async def post(request: CurrentRequest, body: GrantBody, response: Response) -> 
 async def delete(request: CurrentRequest, grant_id: Number, if_match: IfMatch = None) -> None:
     """Revoke a grant: it does not hold for the next request any more."""
     shown = await _readable(request, grant_id)
-    await authorize.require_at(request, Permission.GRANT_WRITE, shown.grant.place.anchor)
-    await authorize.require_throughout(request, Permission.GRANT_WRITE, shown.grant.place)
+    await authorize.require_here(request, shown.grant.place)
     await manage.remove(request.app, request.caller, shown, _expect(if_match))
 
 
@@ -138,7 +139,7 @@ async def _readable(request: CurrentRequest, grant_id: int) -> Shown:
     unknown = GrantUnknown(f"there is no grant {grant_id} that you may read")
     try:
         shown = await request.app.database.read(manage.require, grant_id)
-        await authorize.require_at(request, Permission.GRANT_READ, shown.grant.place.anchor)
+        await authorize.require(request, Permission.GRANT_READ, shown.grant.place.anchor)
     except (Denied, GrantUnknown):
         raise unknown from None
     return shown
@@ -179,16 +180,16 @@ def _answer(shown: Shown) -> GrantAnswer:
 
 
 ROUTES = (
-    ApiRoute("GET", "/grants", listing, Permission.GRANT_READ, inside=True),
+    ApiRoute("GET", "/grants", listing, Permission.GRANT_READ, where=None),
     ApiRoute(
         "POST",
         "/grants",
         post,
         Permission.GRANT_WRITE,
         status=201,
-        inside=True,
+        where=None,
         responses={200: {"model": GrantAnswer, "description": "The same grant was there already."}},
     ),
-    ApiRoute("GET", "/grants/{grant_id}", get, Permission.GRANT_READ, inside=True),
-    ApiRoute("DELETE", "/grants/{grant_id}", delete, Permission.GRANT_WRITE, status=204, inside=True),
+    ApiRoute("GET", "/grants/{grant_id}", get, Permission.GRANT_READ, where=None),
+    ApiRoute("DELETE", "/grants/{grant_id}", delete, Permission.GRANT_WRITE, status=204, where=None),
 )

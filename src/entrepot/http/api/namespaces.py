@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import Path
 from starlette.responses import Response
 
+from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
 from entrepot.actions import authorize as decisions
 from entrepot.actions.manage import namespaces as manage
-from entrepot.http import authorize
 from entrepot.http.api.resource import (
     After,
     ApiRoute,
@@ -22,6 +22,7 @@ from entrepot.http.api.resource import (
     require_match,
     tagged,
 )
+from entrepot.http.messages import Request
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.namespaces import ROOT_POSITION, Visibility
 from entrepot.oci.name import RepositoryName
@@ -59,7 +60,6 @@ async def listing(request: CurrentRequest, after: After = "", limit: Limit = 100
 
 async def get(request: CurrentRequest, path: PathOf, response: Response) -> NamespaceAnswer:
     name = _parse(path)
-    await authorize.require_at(request, Permission.NAMESPACE_READ, name or None)
     return tagged(response, _answer(await request.app.database.read(namespaces.visibility, name)))
 
 
@@ -68,7 +68,6 @@ async def put(
 ) -> NamespaceAnswer:
     """Say who may pull from all that is below, but for what has a setting of its own."""
     name = _parse(path)
-    await authorize.require_throughout(request, Permission.NAMESPACE_WRITE, manage.place(name))
     now, new = await manage.put(
         request.app, request.caller, name, _expect(if_match), public=body.visibility == "public"
     )
@@ -79,7 +78,6 @@ async def put(
 async def delete(request: CurrentRequest, path: PathOf, if_match: IfMatch = None) -> None:
     """Remove the setting: what holds for the namespace above holds again."""
     name = _parse(path)
-    await authorize.require_throughout(request, Permission.NAMESPACE_WRITE, manage.place(name))
     await manage.inherit(request.app, request.caller, name, _expect(if_match))
 
 
@@ -100,16 +98,24 @@ def _answer(found: Visibility) -> NamespaceAnswer:
     return NamespaceAnswer(path=found.path, visibility=word(found.public), source=found.source)
 
 
+def _at(request: Request) -> Where:
+    return _parse(request.parameters["path"]) or None
+
+
+def _throughout(request: Request) -> Where:
+    return manage.place(_parse(request.parameters["path"]))
+
+
 ROUTES = (
     ApiRoute("GET", "/namespaces", listing, Permission.SIGNED_IN),
-    ApiRoute("GET", "/namespaces/{path:path}", get, Permission.NAMESPACE_READ, inside=True),
+    ApiRoute("GET", "/namespaces/{path:path}", get, Permission.NAMESPACE_READ, where=_at),
     ApiRoute(
         "PUT",
         "/namespaces/{path:path}",
         put,
         Permission.NAMESPACE_WRITE,
-        inside=True,
+        where=_throughout,
         responses={201: {"model": NamespaceAnswer, "description": "The setting is new."}},
     ),
-    ApiRoute("DELETE", "/namespaces/{path:path}", delete, Permission.NAMESPACE_WRITE, status=204, inside=True),
+    ApiRoute("DELETE", "/namespaces/{path:path}", delete, Permission.NAMESPACE_WRITE, status=204, where=_throughout),
 )

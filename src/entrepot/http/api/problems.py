@@ -6,11 +6,10 @@ from typing import Any
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from entrepot.errors import EntrepotError
 from entrepot.http.errors import headers_of, status_and_code
-from entrepot.http.messages import Headers
+from entrepot.http.messages import Headers, Request, Response
 
 MEDIA_TYPE = "application/problem+json"
 CONTENT: dict[str, Any] = {
@@ -31,7 +30,7 @@ CONTENT: dict[str, Any] = {
 }
 
 
-def of_error(error: EntrepotError, headers: Headers) -> Response:
+def refusal(request: Request, error: EntrepotError, headers: Headers) -> Response:
     status, _ = status_and_code(error)
     problem: dict[str, object] = {"detail": error.message, "code": type(error).__name__}
     if error.detail is not None:
@@ -51,12 +50,13 @@ def of_http(error: HTTPException) -> Response:
     return _response(error.status_code, {"detail": detail, "code": HTTPStatus(error.status_code).name}, headers)
 
 
-def unexpected(request_id: str) -> Response:
-    detail = f"the registry met an unexpected error: tell its operator the request id {request_id}"
+def defect(request: Request) -> Response:
+    detail = f"the registry met an unexpected error: tell its operator the request id {request.id}"
     return _response(500, {"detail": detail, "code": "Unexpected"}, [])
 
 
 def _response(status: int, problem: dict[str, object], headers: Headers) -> Response:
     content = {"title": HTTPStatus(status).phrase, "status": status, **problem}
-    plain = {name.decode(): value.decode() for name, value in headers}
-    return Response(orjson.dumps(content, default=str), status, plain, MEDIA_TYPE)
+    body = orjson.dumps(content, default=str)
+    fixed = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+    return Response(status, [*fixed, *headers], body)

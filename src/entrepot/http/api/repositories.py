@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import Path, Query
 from starlette.responses import Response
 
+from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
 from entrepot.actions import authorize as decisions
 from entrepot.content import repositories, tags
 from entrepot.http.api.namespaces import Visible, word
 from entrepot.http.api.references import Time, time_of
 from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Limit, Model, Page, page_of, tagged
+from entrepot.http.messages import Request
 from entrepot.oci.name import RepositoryName
 
 Name = Annotated[str, Path(max_length=255)]
@@ -90,9 +92,13 @@ async def tag_listing(request: CurrentRequest, name: Name, after: After = "", li
     return page_of(entries, limit, lambda tag: tag.name)
 
 
+def _of_the_path(request: Request) -> Where:
+    return RepositoryName.parse(request.parameters["name"])
+
+
 ROUTES = (
     ApiRoute("GET", "/repositories", listing, Permission.REGISTRY_CATALOG),
     # Before the repository itself, which else would be one whose name ends in /tags.
-    ApiRoute("GET", "/repositories/{name:path}/tags", tag_listing, Permission.REPOSITORY_PULL, at="name"),
-    ApiRoute("GET", "/repositories/{name:path}", get, Permission.REPOSITORY_PULL, at="name"),
+    ApiRoute("GET", "/repositories/{name:path}/tags", tag_listing, Permission.REPOSITORY_PULL, where=_of_the_path),
+    ApiRoute("GET", "/repositories/{name:path}", get, Permission.REPOSITORY_PULL, where=_of_the_path),
 )

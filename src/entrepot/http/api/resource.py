@@ -11,9 +11,11 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 
+from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
 from entrepot.content.preconditions import Precondition
 from entrepot.http.messages import Request
+from entrepot.http.routing import the_registry
 
 REQUEST_KEY = "entrepot.request"
 """Where the application puts its own request, with its principal, into the ASGI scope."""
@@ -24,11 +26,9 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """A row: what is called how, and what it needs.
+    """A row: what is called how, and what it needs. `where` is as in `routing.Route`.
 
-    `at` names the path parameter with the namespace or repository that the permission is asked for; with `inside`, the
-    endpoint asks itself (`authorize.require_at`), because the place is in the query, the body, or the database.
-    `responses` describes answers beside the usual one, as FastAPI wants them.
+    `responses` describes responses beside the usual one, as FastAPI wants them.
     """
 
     method: str
@@ -36,8 +36,7 @@ class ApiRoute:
     endpoint: Callable[..., Any]
     permission: Permission
     status: int = 200
-    at: str | None = None
-    inside: bool = False
+    where: Callable[[Request], Where] | None = the_registry
     responses: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)
     response_class: type[StarletteResponse] = JSONResponse
 

@@ -8,6 +8,7 @@ from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
 from entrepot.actions.manage import robots as manage
 from entrepot.actions.manage import tokens as manage_tokens
@@ -29,6 +30,7 @@ from entrepot.http.api.resource import (
     tagged,
 )
 from entrepot.http.api.tokens import NewToken, RotateBody, TokenAnswer, TokenBody, moment
+from entrepot.http.messages import Request
 from entrepot.identity import workloads
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.users import User
@@ -82,14 +84,13 @@ async def listing(
 ) -> Page[RobotAnswer]:
     """In the order in which they were made."""
     place = str(RepositoryName.parse(below)) if below else None
-    await authorize.require_at(request, Permission.ROBOT_READ, place)
+    await authorize.require_here(request, place)
     found = await request.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
     shown = found[:limit]
     return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
 
 
 async def get(request: CurrentRequest, name: Name, response: Response) -> RobotAnswer:
-    await _require(request, Permission.ROBOT_READ, name)
     return tagged(response, _answer(await request.app.database.read(manage.get, name)))
 
 
@@ -97,7 +98,6 @@ async def put(
     request: CurrentRequest, name: Name, body: RobotBody, response: Response, if_match: IfMatch = None
 ) -> RobotAnswer:
     """Make a robot, or change it. It may nothing until it is granted something."""
-    await _require(request, Permission.ROBOT_WRITE, name)
     wanted = body.model_dump(exclude_unset=True, exclude={"owner"})
     if "description" in wanted:
         wanted["display_name"] = wanted.pop("description")
@@ -109,14 +109,12 @@ async def put(
 
 async def delete(request: CurrentRequest, name: Name, if_match: IfMatch = None) -> None:
     """Remove a robot with its tokens, trust rules, memberships and grants."""
-    await _require(request, Permission.ROBOT_WRITE, name)
     await manage.remove(request.app, request.caller, name, _expect(if_match))
 
 
 async def list_tokens(
     request: CurrentRequest, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
 ) -> Page[TokenAnswer]:
-    await _require(request, Permission.ROBOT_READ, name)
     robot = await request.app.database.read(manage.require, name)
     return await tokens.listing(request, robot, after, limit)
 
@@ -136,14 +134,12 @@ async def rotate_token(request: CurrentRequest, name: Name, token_id: TokenId, b
 
 
 async def delete_token(request: CurrentRequest, name: Name, token_id: TokenId) -> None:
-    await _require(request, Permission.ROBOT_WRITE, name)
     robot = await request.app.database.read(manage.require, name)
     await manage_tokens.revoke(request.app, request.caller, robot, token_id)
 
 
 async def list_trust_rules(request: CurrentRequest, name: Name) -> Page[TrustRuleAnswer]:
     """They are few."""
-    await _require(request, Permission.ROBOT_READ, name)
     robot = await request.app.database.read(manage.require, name)
     rules = await request.app.database.read(workloads.of_robot, robot.id)
     return Page(items=[_rule(rule) for rule in rules], next=None)
@@ -161,12 +157,7 @@ async def delete_trust_rule(request: CurrentRequest, name: Name, rule_id: RuleId
     await manage.remove_trust_rule(request.app, request.caller, name, rule_id)
 
 
-async def _require(request: CurrentRequest, permission: Permission, name: str) -> None:
-    await authorize.require_at(request, permission, manage.namespace_of(name))
-
-
 async def _robot_for_token(request: CurrentRequest, name: str) -> User:
-    await _require(request, Permission.ROBOT_WRITE, name)
     manage.require_unlimited(request.principal)
     return await request.app.database.read(manage.require, name)
 
@@ -192,21 +183,27 @@ def _rule(rule: TrustRule) -> TrustRuleAnswer:
     return TrustRuleAnswer(id=rule.id, provider=rule.provider, audience=rule.audience, claims=dict(rule.claims))
 
 
+def _namespace(request: Request) -> Where:
+    """The namespace that the robot belongs to."""
+    return manage.namespace_of(request.parameters["name"])
+
+
 _TOKENS, _RULES = "/robots/{name:path}/tokens", "/robots/{name:path}/trust-rules"
+_ROTATE = _TOKENS + "/{token_id}/rotate"
 
 _NEW: dict[int | str, dict[str, Any]] = {201: {"model": RobotAnswer, "description": "The robot is new."}}
 
 # Names have slashes in them: what comes after a name is looked for first.
 ROUTES = (
-    ApiRoute("GET", "/robots", listing, Permission.ROBOT_READ, inside=True),
-    ApiRoute("GET", _TOKENS, list_tokens, Permission.ROBOT_READ, inside=True),
-    ApiRoute("POST", _TOKENS, create_token, Permission.ROBOT_WRITE, inside=True, status=201),
-    ApiRoute("POST", _TOKENS + "/{token_id}/rotate", rotate_token, Permission.ROBOT_WRITE, inside=True, status=201),
-    ApiRoute("DELETE", _TOKENS + "/{token_id}", delete_token, Permission.ROBOT_WRITE, inside=True, status=204),
-    ApiRoute("GET", _RULES, list_trust_rules, Permission.ROBOT_READ, inside=True),
+    ApiRoute("GET", "/robots", listing, Permission.ROBOT_READ, where=None),
+    ApiRoute("GET", _TOKENS, list_tokens, Permission.ROBOT_READ, where=_namespace),
+    ApiRoute("POST", _TOKENS, create_token, Permission.ROBOT_WRITE, where=_namespace, status=201),
+    ApiRoute("POST", _ROTATE, rotate_token, Permission.ROBOT_WRITE, where=_namespace, status=201),
+    ApiRoute("DELETE", _TOKENS + "/{token_id}", delete_token, Permission.ROBOT_WRITE, where=_namespace, status=204),
+    ApiRoute("GET", _RULES, list_trust_rules, Permission.ROBOT_READ, where=_namespace),
     ApiRoute("POST", _RULES, create_trust_rule, Permission.TRUST_WRITE, status=201),
     ApiRoute("DELETE", _RULES + "/{rule_id}", delete_trust_rule, Permission.TRUST_WRITE, status=204),
-    ApiRoute("GET", "/robots/{name:path}", get, Permission.ROBOT_READ, inside=True),
-    ApiRoute("PUT", "/robots/{name:path}", put, Permission.ROBOT_WRITE, inside=True, responses=_NEW),
-    ApiRoute("DELETE", "/robots/{name:path}", delete, Permission.ROBOT_WRITE, inside=True, status=204),
+    ApiRoute("GET", "/robots/{name:path}", get, Permission.ROBOT_READ, where=_namespace),
+    ApiRoute("PUT", "/robots/{name:path}", put, Permission.ROBOT_WRITE, where=_namespace, responses=_NEW),
+    ApiRoute("DELETE", "/robots/{name:path}", delete, Permission.ROBOT_WRITE, where=_namespace, status=204),
 )

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from entrepot.access.permissions import Permission
 from entrepot.http.messages import Request
-from entrepot.http.routing import Route
+from entrepot.http.routing import Route, the_repository
 from entrepot.http.v2 import blobs, lists, manifests, uploads
 
 PREFIX = "/v2/"
@@ -18,22 +18,22 @@ _PULL, _PUSH, _DELETE = Permission.REPOSITORY_PULL, Permission.REPOSITORY_PUSH, 
 ROUTES = (
     Route(("GET", "HEAD"), "/v2/", lists.ping, Permission.SIGNED_IN),
     Route(("GET",), "/v2/_catalog", lists.catalog, Permission.REGISTRY_CATALOG),
-    Route(("GET",), "/v2/{name}/tags/list", lists.tag_list, _PULL),
-    Route(("GET",), "/v2/{name}/referrers/{digest}", lists.referrers_list, _PULL),
-    Route(("GET",), "/v2/{name}/manifests/{reference}", manifests.get, _PULL),
+    Route(("GET",), "/v2/{name}/tags/list", lists.tag_list, _PULL, the_repository),
+    Route(("GET",), "/v2/{name}/referrers/{digest}", lists.referrers_list, _PULL, the_repository),
+    Route(("GET",), "/v2/{name}/manifests/{reference}", manifests.get, _PULL, the_repository),
     # Before they push, clients look whether it is there.
-    Route(("HEAD",), "/v2/{name}/manifests/{reference}", manifests.get, _PULL, or_permission=_PUSH),
-    Route(("PUT",), "/v2/{name}/manifests/{reference}", manifests.put, _PUSH),
-    Route(("DELETE",), "/v2/{name}/manifests/{reference}", manifests.delete, _DELETE),
-    Route(("GET",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL),
+    Route(("HEAD",), "/v2/{name}/manifests/{reference}", manifests.get, _PULL, the_repository, _PUSH),
+    Route(("PUT",), "/v2/{name}/manifests/{reference}", manifests.put, _PUSH, the_repository),
+    Route(("DELETE",), "/v2/{name}/manifests/{reference}", manifests.delete, _DELETE, the_repository),
+    Route(("GET",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL, the_repository),
     # Some go on with the token that they got for this, whatever they are told then.
-    Route(("HEAD",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL, or_permission=_PUSH, next_permission=_PUSH),
-    Route(("DELETE",), "/v2/{name}/blobs/{digest}", blobs.delete, _DELETE),
-    Route(("POST",), "/v2/{name}/blobs/uploads/", uploads.post, _PUSH),
-    Route(("GET", "HEAD"), UPLOAD_PATH, uploads.get, _PUSH),
-    Route(("PATCH",), UPLOAD_PATH, uploads.patch, _PUSH),
-    Route(("PUT",), UPLOAD_PATH, uploads.put, _PUSH),
-    Route(("DELETE",), UPLOAD_PATH, uploads.delete, _PUSH),
+    Route(("HEAD",), "/v2/{name}/blobs/{digest}", blobs.get, _PULL, the_repository, _PUSH, next_permission=_PUSH),
+    Route(("DELETE",), "/v2/{name}/blobs/{digest}", blobs.delete, _DELETE, the_repository),
+    Route(("POST",), "/v2/{name}/blobs/uploads/", uploads.post, _PUSH, the_repository),
+    Route(("GET", "HEAD"), UPLOAD_PATH, uploads.get, _PUSH, the_repository),
+    Route(("PATCH",), UPLOAD_PATH, uploads.patch, _PUSH, the_repository),
+    Route(("PUT",), UPLOAD_PATH, uploads.put, _PUSH, the_repository),
+    Route(("DELETE",), UPLOAD_PATH, uploads.delete, _PUSH, the_repository),
 )
 
 

@@ -7,6 +7,7 @@ from entrepot.http.messages import Request
 from entrepot.http.routing import Route
 from entrepot.http.web import home, sign_in
 
+HOME = "/"
 PREFIX = "/auth/"
 _PROVIDER = re.compile(r"/auth/([a-z0-9][a-z0-9-]{0,31})(/.+)")
 

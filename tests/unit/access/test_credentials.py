@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.access.decide import within_limits, within_scopes
+from entrepot.access.credentials import within_limits, within_scopes
 from entrepot.access.permissions import GRANTABLE, REPOSITORY_PERMISSIONS, Permission
 from entrepot.principal import ANONYMOUS, Limit, Principal, Scope
 
