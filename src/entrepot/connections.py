@@ -29,7 +29,7 @@ from typing import Any
 from entrepot.http.bodies import RETRY_SECONDS
 from entrepot.http.errors import error_response
 from entrepot.http.limits import TooManyRequests
-from entrepot.http.messages import Scope, Send, harmless, send_response
+from entrepot.http.messages import HARMLESS, Scope, Send, send_response
 from entrepot.http.origin import is_trusted
 from entrepot.http.reception import Message, Receive
 from entrepot.identity.lockout import network_of
@@ -346,7 +346,7 @@ async def _send_in_pieces(path: str, send: Send, requests: _Requests) -> None:
 async def _refuse(send: Send) -> None:
     error = TooManyRequests("too many requests of this address at a time: send fewer over HTTP/2", RETRY_SECONDS)
     response = error_response(error, [])
-    response.headers += harmless(response.headers)
+    response.headers += HARMLESS
     await send_response(response, send, head=False)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
 SCOPES_MAX = 1000
 """How many scopes one bearer token may be asked for."""
@@ -95,8 +96,7 @@ class Principal:
 ANONYMOUS = Principal(provider="", name="")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a request comes from. `address` is the client's, or what a trusted proxy says it is.
 
     `request_id` is this registry's, `client_request_id` what the client calls the request, if it does.
@@ -112,8 +112,7 @@ NOWHERE = Origin("", "", "")
 """For acts that no request asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, and from where: by whom an act is done."""
 
     principal: Principal

@@ -171,7 +171,7 @@ class Observer:
 def _contexts(principal: Principal) -> Iterator[tuple[str, Context]]:
     now = Context(Caller(principal, Origin("127.0.0.1", CLIENT, "0")), system_clock())
     yield CONTEXTS[0], now
-    yield CONTEXTS[1], replace(now, origin=replace(now.origin, user_agent=OTHER_CLIENT))
+    yield CONTEXTS[1], replace(now, caller=Caller(principal, now.caller.origin._replace(user_agent=OTHER_CLIENT)))
     yield CONTEXTS[2], replace(now, now_ms=now.now_ms + LATER_MS)
 
 

@@ -4,9 +4,8 @@ Whatever lets somebody do something, refuses it or explains it reads a `Decision
 same rights.
 """
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from entrepot.access import credentials
 from entrepot.access.conditions import Context
@@ -47,8 +46,7 @@ class Beyond(Enum):
     LIMITS = "those of a stored token"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """May the caller that the context is about do this there?"""
 
     permission: Permission
@@ -61,8 +59,7 @@ class Asked:
         return self.where.anchor if isinstance(self.where, Place) else self.where
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer. `by` is the grant that allows it, `beyond` how the credentials reach less far than the user may."""
 
     asked: Asked

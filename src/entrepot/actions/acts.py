@@ -108,7 +108,8 @@ def gather(app: App, caller: Caller, act: Act) -> None:
     app.pulls.add_act(app.clock(), caller, act)
 
 
-async def pulled(app: App, caller: Caller, action: str, resource: str, digest: str, tag: str | None) -> None:
+async def pulled(app: App, caller: Caller, action: str, repository: str, digest: str, tag: str | None) -> None:
+    """Record that content goes out, soon."""
     if app.settings.audit.pulls:
         owner = await accounts.owner_key(app, caller.principal) if caller.principal.provider == ROBOT else None
-        app.pulls.add(app.clock(), caller, action, resource, digest, tag, owner=owner)
+        app.pulls.add(app.clock(), caller, action, f"repository:{repository}", digest, tag, owner=owner)

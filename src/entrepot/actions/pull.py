@@ -1,5 +1,7 @@
 """Pulling: from a name to bytes. The order of the gates is the order of the lines."""
 
+from collections.abc import Container
+
 from entrepot.actions import acts
 from entrepot.app import App
 from entrepot.content import blobs, manifests, repositories
@@ -8,18 +10,30 @@ from entrepot.content.manifests import StoredManifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
 from entrepot.principal import Caller
+from entrepot.storage.driver import Access
 from entrepot.storage.store import StoredBlob
 
 FACT_BYTES = 600
 """What remembering a fact costs beside its content, roughly."""
 
 
-async def manifest(app: App, repository: RepositoryName, reference: Digest | Tag) -> StoredManifest:
-    """Raises ManifestUnknown."""
+async def manifest(
+    app: App, caller: Caller, repository: RepositoryName, reference: Digest | Tag, known: Container[str]
+) -> StoredManifest:
+    """What is pulled, unless the client has it already. Raises ManifestUnknown."""
+    stored = await find_manifest(app, repository, reference)
+    if stored.digest not in known:
+        tag = reference if isinstance(reference, Tag) else None
+        await acts.pulled(app, caller, "manifest:pull", repository, stored.digest, tag)
+    return stored
+
+
+async def find_manifest(app: App, repository: RepositoryName, reference: Digest | Tag) -> StoredManifest:
+    """What a pull would give. Raises ManifestUnknown."""
     topic, key = repositories.topic(repository), ("manifest", reference)
-    known: StoredManifest | None = app.cache.get(topic, key)
-    if known is not None:
-        return known
+    remembered: StoredManifest | None = app.cache.get(topic, key)
+    if remembered is not None:
+        return remembered
     stamp = app.cache.stamp()
     stored = await app.database.look_up(manifests.find, repository, reference)
     if stored is None:
@@ -30,22 +44,27 @@ async def manifest(app: App, repository: RepositoryName, reference: Digest | Tag
     return stored
 
 
-async def note(app: App, caller: Caller, repository: str, digest: Digest, tag: Tag | None) -> None:
-    """A manifest goes out: for the audit log."""
-    await acts.pulled(app, caller, "manifest:pull", f"repository:{repository}", digest, tag)
+async def blob(
+    app: App, caller: Caller, repository: RepositoryName, digest: Digest, known: Container[str]
+) -> tuple[StoredBlob, Access | None]:
+    """What is pulled, and the way to its bytes: none when the client has them already.
+
+    Raises BlobUnknown, as `find_blob` does, and BlobDamaged.
+    """
+    stored = await find_blob(app, repository, digest)
+    if digest in known:
+        return stored, None
+    access = await app.store.open(stored)
+    await acts.pulled(app, caller, "blob:pull", repository, digest, None)
+    return stored, access
 
 
-async def note_blob(app: App, caller: Caller, repository: str, digest: Digest) -> None:
-    """Bytes of a blob go out: for the audit log."""
-    await acts.pulled(app, caller, "blob:pull", f"repository:{repository}", digest, None)
-
-
-async def blob(app: App, repository: RepositoryName, digest: Digest) -> StoredBlob:
-    """Raises BlobUnknown, also for a blob that only other repositories have."""
+async def find_blob(app: App, repository: RepositoryName, digest: Digest) -> StoredBlob:
+    """What a pull would give. Raises BlobUnknown, also for a blob that only other repositories have."""
     topic, key = repositories.topic(repository), ("blob", digest)
-    known: StoredBlob | None = app.cache.get(topic, key)
-    if known is not None:
-        return known
+    remembered: StoredBlob | None = app.cache.get(topic, key)
+    if remembered is not None:
+        return remembered
     stamp = app.cache.stamp()
     stored = await app.database.look_up(blobs.find, repository, digest)
     if stored is None:

@@ -1,5 +1,6 @@
 """What a client says a name is before it is changed (RFC 9110, section 13.1): of two who change it, one fails."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from entrepot.errors import PreconditionFailed
@@ -35,6 +36,27 @@ class Precondition:
         raise PreconditionFailed(
             f"{name} {now}, which is not what the request is for: read it again", {"current": current}
         )
+
+
+class _Everything(Container[str]):
+    def __contains__(self, digest: object) -> bool:
+        return True
+
+
+NOTHING: Container[str] = frozenset()
+
+
+def known_digests(if_none_match: str | None) -> Container[str]:
+    """Digests of content that a client has already, so that it need not be sent (RFC 9110, section 13.1.2).
+
+    Tags are compared weakly: a proxy may have made one weak.
+    """
+    if if_none_match is None:
+        return NOTHING
+    if if_none_match.strip() == ANY:
+        return _Everything()
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return frozenset(tag[1:-1] for tag in tags if tag[:1] == tag[-1:] == '"')
 
 
 def _entity_tags(text: str | None) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +18,7 @@ from entrepot.http import authorize, cross_origin, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.bodies import Bodies
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless, send_response
+from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless_page, send_response
 from entrepot.http.reception import Receive
 from entrepot.http.routing import Face, Route
 from entrepot.http.v2.routes import UPLOAD_PATH
@@ -50,7 +51,11 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http" and self._app is not None:
-            await self._exchange(self._app, scope, receive, send)
+            request = Request(self._app, scope, receive, self._new_request_id(), self._bodies)
+            try:
+                await self._exchange(request, send)
+            finally:
+                request.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -67,12 +72,12 @@ class Application:
         self._app.metrics.flush()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _exchange(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _exchange(self, request: Request, send: Send) -> None:
         started = time.perf_counter()
-        request = Request(app, scope, receive, self._new_request_id(), self._bodies)
         path, status, sent = UNKNOWN_PATH, 0, 0
         try:
-            face = await self._face(request.path)
+            is_api = request.path.startswith(API_PREFIX)
+            face = routes.face_of(request.path) if not is_api else self._api or await self._load_api()
             path, response = await _respond(request, face)
             _complete(request, response, face)
             status = response.status
@@ -85,19 +90,18 @@ class Application:
             log.error("the response broke off: %s", error.message, extra={"request_id": request.id})
             raise
         finally:
-            request.close()
-            self._record(request, path, status, sent, time.perf_counter() - started)
+            if status:
+                self._record(request, path, status, sent, time.perf_counter() - started)
 
-    async def _face(self, path: str) -> Face:
-        if not path.startswith(API_PREFIX):
-            return routes.face_of(path)
-        if self._api is None:
-            # Loading it takes a second, which a worker that only serves images does without. In a thread, so that
-            # other requests go on meanwhile.
-            module: Any = await asyncio.to_thread(import_module, "entrepot.http.api.application")
-            made: Face = await asyncio.to_thread(module.make_face)
-            self._api = made
-        return self._api
+    async def _load_api(self) -> Face:
+        """It takes a second, which a worker that only serves images does without.
+
+        In a thread, so that other requests go on meanwhile.
+        """
+        module: Any = await asyncio.to_thread(import_module, "entrepot.http.api.application")
+        face: Face = await asyncio.to_thread(module.make_face)
+        self._api = face
+        return face
 
     def _new_request_id(self) -> str:
         self._request_number += 1
@@ -105,20 +109,21 @@ class Application:
 
     def _record(self, request: Request, path: str, status: int, sent: int, seconds: float) -> None:
         method = request.method if path != UNKNOWN_PATH else "OTHER"
+        origin = request.origin
         request.app.metrics.request(method, path, status, seconds)
         self._access_log.write(
             {
                 "time": datetime.fromtimestamp(request.app.clock() / 1000, UTC),
                 "request_id": request.id,
-                "client_request_id": request.origin.client_request_id or None,
-                "client": request.origin.address,
+                "client_request_id": origin.client_request_id or None,
+                "client": origin.address,
                 "user": request.principal.key,
                 "method": request.method,
                 "path": _short(_shown(request.path, path)),
                 "status": status,
                 "sent_bytes": sent,
                 "milliseconds": round(seconds * 1000, 3),
-                "user_agent": _short(request.origin.user_agent),
+                "user_agent": _short(origin.user_agent),
             }
         )
 
@@ -128,7 +133,12 @@ async def _respond(request: Request, face: Face) -> tuple[str, Response]:
     route: Route | None = None
     path = UNKNOWN_PATH
     try:
-        route = await _route(request, face)
+        try:
+            route = _route(request, face)
+        except EntrepotError:
+            # Such requests are nobody's, and count for their address.
+            await limits.admit_address(request)
+            raise
         path = route.path
         request.app.cache.refresh()
         await authenticate(request)
@@ -138,7 +148,7 @@ async def _respond(request: Request, face: Face) -> tuple[str, Response]:
         elif route.permission is not Permission.PUBLIC:
             await authorize.require(request, route.permission, route.where(request), route.or_permission)
         response = await route.handler(request)
-        if request.asks_itself:
+        if request.asks_itself and response.status < HTTPStatus.BAD_REQUEST:
             raise AssertionError(f"{path} did not ask for its permission")
         return path, response
     except EntrepotError as error:
@@ -148,15 +158,11 @@ async def _respond(request: Request, face: Face) -> tuple[str, Response]:
         return path, face.defect(request)
 
 
-async def _route(request: Request, face: Face) -> Route:
-    """Raises Invalid, and what `Face.match` raises; such requests are nobody's, and count for their address."""
-    try:
-        if not request.has_one_host:
-            raise Invalid("the request has no Host header, or several: send one")
-        route = face.match(request)
-    except EntrepotError:
-        await limits.admit_address(request)
-        raise
+def _route(request: Request, face: Face) -> Route:
+    """Raises Invalid, and what `Face.match` raises."""
+    if not request.has_one_host:
+        raise Invalid("the request has no Host header, or several: send one")
+    route = face.match(request)
     request.permission = route.permission
     request.asks_itself = route.where is None
     return route
@@ -165,12 +171,10 @@ async def _route(request: Request, face: Face) -> Route:
 def _complete(request: Request, response: Response, face: Face) -> None:
     """Put the headers on a response that every one has."""
     headers = response.headers
-    headers += [
-        (b"x-request-id", request.id.encode()),
-        *face.headers,
-        *harmless(headers),
-        *cross_origin.headers(request),
-    ]
+    headers.append((b"x-request-id", request.id.encode()))
+    headers += face.headers or harmless_page(headers)
+    if request.app.settings.server.allowed_origins:
+        headers += cross_origin.headers(request)
     if request.body_is_left and request.scope.get("http_version") != "2":
         # What is left stands between this request and the next one, which might then never be read.
         headers.append((b"connection", b"close"))

@@ -9,7 +9,7 @@ from entrepot.http import cookies, limits
 from entrepot.http.messages import Request
 from entrepot.http.same_site import is_from_elsewhere
 from entrepot.identity.errors import CredentialsInvalid
-from entrepot.principal import ANONYMOUS, Principal
+from entrepot.principal import ANONYMOUS, Caller, Principal
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"client-cert"})
@@ -18,7 +18,7 @@ CREDENTIALS_CHARACTERS_MAX = 32 * 1024
 
 
 async def authenticate(request: Request) -> None:
-    """Set the request's principal, anonymous without any of them. Raises what signing in raises; TooManyRequests."""
+    """Set the request's caller, nobody without any of them. Raises what signing in raises, and TooManyRequests."""
     if not request.has_any(_CREDENTIALS):
         await limits.admit_address(request)
         return
@@ -30,9 +30,10 @@ async def authenticate(request: Request) -> None:
         raise
     if principal.is_anonymous:
         await limits.admit_address(request)
-    else:
-        request.principal = principal
-        await limits.admit_user(request, principal)
+        return
+    request.caller = Caller(principal, request.origin)
+    if wait := limits.wait_of_user(request, principal):
+        await limits.refuse(request, wait, principal)
 
 
 async def _principal(request: Request) -> Principal:

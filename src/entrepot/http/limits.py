@@ -27,16 +27,21 @@ class TooManyRequests(RateLimited):
 
 async def admit_user(request: Request, principal: Principal) -> None:
     """Count a request of who is signed in. Raises TooManyRequests."""
+    if wait := wait_of_user(request, principal):
+        await refuse(request, wait, principal)
+
+
+def wait_of_user(request: Request, principal: Principal) -> int:
+    """Count a request of who is signed in. Returns for how many seconds there were too many: then call `refuse`."""
     brake = request.app.requests_of_users
-    if brake is not None and (wait := brake.take(principal.key)):
-        await _refuse(request, wait, principal)
+    return brake.take(principal.key) if brake is not None else 0
 
 
 async def admit_address(request: Request) -> None:
     """Count a request without credentials, or with wrong ones. Raises TooManyRequests."""
     brake = request.app.requests_of_addresses
     if brake is not None and (wait := brake.take(network_of(request.origin.address))):
-        await _refuse(request, wait, ANONYMOUS)
+        await refuse(request, wait, ANONYMOUS)
 
 
 async def admit_scopes(request: Request, principal: Principal, count: int) -> None:
@@ -45,7 +50,7 @@ async def admit_scopes(request: Request, principal: Principal, count: int) -> No
         await (admit_address(request) if principal.is_anonymous else admit_user(request, principal))
 
 
-async def _refuse(request: Request, wait: int, principal: Principal) -> None:
+async def refuse(request: Request, wait: int, principal: Principal) -> None:
     """Raises TooManyRequests, unless the request is exempt."""
     if request.path in NEVER_BRAKED or _is_exempt(request, principal):
         return

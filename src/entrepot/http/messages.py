@@ -33,7 +33,7 @@ QUERY_FIELDS_MAX = 2048
 """Every scope that a token can be asked for may be one, and a few more than that are told how many it may be."""
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 _POLICY = b"content-security-policy"
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
 _NOTHING_RUNS = (_POLICY, b"default-src 'none'; frame-ancestors 'none'; sandbox")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 
@@ -42,28 +42,27 @@ class Request:
     """One request.
 
     Routing sets `repository_text`, `reference` and `parameters` (what is in the path, percent-decoded), `permission`
-    (the route's), and `asks_itself` while the handler has still to say where that is needed. Authentication sets
-    `principal`.
+    (the route's), and `asks_itself` while the handler has still to say where that is needed. `caller` is nobody from
+    the request's `origin` until authentication sets it.
     """
 
     __slots__ = (
         "_bodies",
         "_body_ended",
-        "_caller",
         "_headers",
         "_held",
-        "_origin",
         "_query",
         "_receive",
         "_repository",
         "app",
         "asks_itself",
+        "caller",
         "id",
         "method",
+        "origin",
         "parameters",
         "path",
         "permission",
-        "principal",
         "reference",
         "repository_text",
         "scope",
@@ -75,7 +74,6 @@ class Request:
         self.id = request_id
         self.method: str = scope["method"]
         self.path: str = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
-        self.principal: Principal = ANONYMOUS
         self.repository_text = ""
         self.reference = ""
         self.parameters: Mapping[str, str] = _NO_PARAMETERS
@@ -85,33 +83,27 @@ class Request:
         self._bodies = bodies
         self._held = 0
         self._body_ended = False
-        self._headers: dict[bytes, bytes] | None = None
-        self._origin: Origin | None = None
-        self._caller: Caller | None = None
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self._repository: RepositoryName | None = None
         self._query: dict[str, list[str]] | None = None
+        self.origin = Origin(
+            self._client_address(), self.header(b"user-agent") or "", request_id, self._client_request_id()
+        )
+        self.caller = Caller(ANONYMOUS, self.origin)
 
     @property
-    def caller(self) -> Caller:
-        """Who asks, once that is known, and from where."""
-        if self._caller is None:
-            self._caller = Caller(self.principal, self.origin)
-        return self._caller
+    def principal(self) -> Principal:
+        return self.caller.principal
 
-    @property
-    def origin(self) -> Origin:
-        """Who the client is by its connection: address, program, and this request's id."""
-        if self._origin is None:
-            peer: Any = self.scope.get("client")
-            trusted = self.app.settings.server.trusted_proxies
-            forwarded_for = self._all(b"x-forwarded-for") if trusted else None
-            if not trusted and self.header(b"x-forwarded-for") is not None:
-                _warn_of_proxy()
-            address = client_address(peer[0] if peer else "", forwarded_for, trusted)
-            self._origin = Origin(address, self.header(b"user-agent") or "", self.id, self._client_id())
-        return self._origin
+    def _client_address(self) -> str:
+        peer: Any = self.scope.get("client")
+        trusted = self.app.settings.server.trusted_proxies
+        forwarded_for = self._all(b"x-forwarded-for") if trusted else None
+        if not trusted and b"x-forwarded-for" in self._headers:
+            _warn_of_proxy()
+        return client_address(peer[0] if peer else "", forwarded_for, trusted)
 
-    def _client_id(self) -> str:
+    def _client_request_id(self) -> str:
         """What the client or a proxy calls this request, so that logs can be joined; nobody else's words are."""
         given = self.header(b"x-request-id")
         return given if given is not None and _REQUEST_ID.fullmatch(given) else ""
@@ -122,8 +114,11 @@ class Request:
 
         In HTTP/1.0 it need not, and balancers that look at `/readyz` do not.
         """
-        hosts = [value for name, value in self.scope["headers"] if name == b"host"]
-        return len(hosts) == 1 and (hosts[0] != b"" or self.scope.get("http_version") in {"1", "1.0"})
+        host = self._headers.get(b"host")
+        if host is None or (host == b"" and self.scope.get("http_version") not in {"1", "1.0"}):
+            return False
+        headers = self.scope["headers"]
+        return len(headers) == len(self._headers) or sum(name == b"host" for name, _ in headers) == 1
 
     @property
     def from_trusted_proxy(self) -> bool:
@@ -153,16 +148,11 @@ class Request:
 
     def has_any(self, names: AbstractSet[bytes]) -> bool:
         """Whether one of these headers is there. Names are lower case."""
-        return not self._first_headers().keys().isdisjoint(names)
-
-    def _first_headers(self) -> dict[bytes, bytes]:
-        if self._headers is None:
-            self._headers = dict(reversed(self.scope["headers"]))
-        return self._headers
+        return not self._headers.keys().isdisjoint(names)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; the first one of several. Names are lower case."""
-        value = (self._headers or self._first_headers()).get(name)
+        value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def _all(self, name: bytes) -> str | None:
@@ -210,7 +200,9 @@ class Request:
     @property
     def body_is_left(self) -> bool:
         """Whether some of the body, as far as is known, is still to be received."""
-        return not self._body_ended and self.has_body
+        if self._body_ended or self._headers.keys().isdisjoint(_OF_A_BODY):
+            return not self._body_ended and self.scope.get("http_version") == "2"
+        return self.has_body
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body, which counts as held until `close`.
@@ -306,13 +298,14 @@ def _warn_of_scheme() -> None:
     )
 
 
-def harmless(headers: Headers) -> Headers:
-    """What keeps a browser from taking what is stored here for a page: on every response, but that pages have their own
-    policy."""
-    for name, _ in headers:
-        if name == _POLICY:
-            return [_NOSNIFF]
-    return [_NOSNIFF, _NOTHING_RUNS]
+HARMLESS = ((b"x-content-type-options", b"nosniff"), _NOTHING_RUNS)
+"""What keeps a browser from taking what is stored here for a page: on every response."""
+
+
+def harmless_page(headers: Headers) -> Headers:
+    """The same where there are pages, which have a policy of their own."""
+    has_policy = any(name == _POLICY for name, _ in headers)
+    return [one for one in HARMLESS if one is not _NOTHING_RUNS or not has_policy]
 
 
 async def send_response(response: Response, send: Send, *, head: bool) -> int:

@@ -5,7 +5,7 @@ from functools import partial
 
 from entrepot.access.permissions import Permission
 from entrepot.http import authorize, cross_origin, errors, health, token
-from entrepot.http.messages import Request
+from entrepot.http.messages import HARMLESS, Request
 from entrepot.http.routing import Face, MethodUnsupported, PathUnknown, Route
 from entrepot.http.v2 import routes as v2
 from entrepot.http.web import problems
@@ -48,8 +48,8 @@ def _of(name_of_path: Callable[[Request], str | None]) -> Callable[[Request], Ro
     return match
 
 
-V2 = Face(_of(v2.match), errors.refusal, errors.defect)
-PLAIN = Face(_of(lambda request: request.path), errors.refusal, errors.defect)
+V2 = Face(_of(v2.match), errors.refusal, errors.defect, HARMLESS)
+PLAIN = Face(_of(lambda request: request.path), errors.refusal, errors.defect, HARMLESS)
 WEB = Face(_of(web.match), problems.refusal, problems.defect)
 
 

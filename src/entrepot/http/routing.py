@@ -43,7 +43,7 @@ class Face:
     """Routes that belong together. `match` finds a request's, and raises PathUnknown or MethodUnsupported.
 
     `refusal` makes a response of an error, given more headers; `defect` one for what nobody expected, given the
-    request. `headers` are on each response.
+    request. `headers` are on each response; a face with pages has none, as those have a policy of their own.
     """
 
     match: Callable[[Request], Route]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from entrepot.app import App
 from entrepot.errors import BadRange
 from entrepot.http.messages import Headers, Request, Response, SentFile
-from entrepot.storage.driver import Held, LocalFile, Redirect
+from entrepot.storage.driver import Access, Held, LocalFile, Redirect
 from entrepot.storage.store import StoredBlob
 
 RANGES_MAX = 1024
@@ -26,13 +26,12 @@ class RangeOutside(BadRange):
         self.size = size
 
 
-async def blob_response(request: Request, blob: StoredBlob, headers: Headers) -> Response:
-    """The answer to GET or HEAD. Raises BadRange, BlobDamaged."""
+def blob_response(request: Request, blob: StoredBlob, access: Access | None, headers: Headers) -> Response:
+    """The response to GET or HEAD; `access` is the way to the bytes, None for who has them. Raises BadRange."""
     etag = f'"{blob.digest}"'
     common = [*headers, (b"etag", etag.encode()), (b"accept-ranges", b"bytes")]
-    if is_fresh(request, etag):
+    if access is None:
         return Response(304, common)
-    access = await request.app.store.open(blob)
     if request.method == "HEAD":
         return Response(200, [*common, (b"content-length", b"%d" % blob.size)])
     # Object stores send all of the blob when they are asked for several ranges.
@@ -52,14 +51,6 @@ async def blob_response(request: Request, blob: StoredBlob, headers: Headers) ->
     if len(spans) == 1:
         return _one_range(request.app, blob, spans[0], common)
     return _several_ranges(request.app, blob, spans, common)
-
-
-def is_fresh(request: Request, etag: str) -> bool:
-    """Whether the client has this content already (RFC 9110, section 13.1.2)."""
-    known = request.header(b"if-none-match")
-    return known is not None and (
-        known.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
-    )
 
 
 def _one_range(app: App, blob: StoredBlob, span: Span, common: Headers) -> Response:

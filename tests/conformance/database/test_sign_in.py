@@ -185,7 +185,7 @@ async def test_user_is_provisioned_at_the_first_login_and_kept_up_to_date(regist
 
 async def test_first_logins_at_the_same_time_make_one_user(registry: Registry) -> None:
     registry.first.put(ALICE, PASSWORD)
-    origins = [replace(HERE, address=f"192.0.2.{number}") for number in range(8)]
+    origins = [HERE._replace(address=f"192.0.2.{number}") for number in range(8)]
 
     signed_in = await asyncio.gather(*(registry.sign_in("alice", PASSWORD, origin) for origin in origins))
 
@@ -462,7 +462,7 @@ async def test_right_password_that_is_remembered_forgets_the_wrong_ones_before_i
 
 
 @pytest.mark.parametrize(
-    "origin", [HERE, replace(HERE, address="2001:db8::1")], ids=lambda origin: origin.address.partition(".")[0]
+    "origin", [HERE, HERE._replace(address="2001:db8::1")], ids=lambda origin: origin.address.partition(".")[0]
 )
 async def test_others_elsewhere_do_not_lock_a_user_out_and_success_here_forgets(
     registry: Registry, origin: Origin
@@ -481,7 +481,7 @@ async def test_guesses_from_everywhere_have_to_wait_but_never_keep_the_administr
     await registry.local("root", administrator=True)
     for name in ("alice", "root"):
         for number in range(FREE * lockout.ADDRESS_FACTOR):
-            await fail(registry, name, 1, replace(HERE, address=f"203.0.113.{number}"))
+            await fail(registry, name, 1, HERE._replace(address=f"203.0.113.{number}"))
 
     assert await registry.refused("alice", PASSWORD, ELSEWHERE) is LoginDelayed
     assert (await registry.sign_in("root", PASSWORD, ELSEWHERE)).key == "local:root"
@@ -491,7 +491,7 @@ async def test_name_with_an_address_in_it_locks_nobody_out_there(registry: Regis
     await registry.local("root", administrator=True)
     for number in range(FREE * lockout.ADDRESS_FACTOR + 1):
         for name in (f"root@{HERE.address}", f"{HERE.address} root"):
-            await fail(registry, name, 1, replace(ELSEWHERE, address=f"203.0.113.{number}"))
+            await fail(registry, name, 1, ELSEWHERE._replace(address=f"203.0.113.{number}"))
 
     assert (await registry.sign_in("root", PASSWORD)).key == "local:root"
 
@@ -508,10 +508,10 @@ async def test_many_names_from_one_address_have_to_wait(registry: Registry) -> N
 async def test_addresses_of_one_ipv6_network_are_one(registry: Registry) -> None:
     await registry.local("root", administrator=True)
     for number in range(FREE):
-        await fail(registry, "root", 1, replace(HERE, address=f"2001:db8::{number:x}"))
+        await fail(registry, "root", 1, HERE._replace(address=f"2001:db8::{number:x}"))
 
-    assert await registry.refused("root", PASSWORD, replace(HERE, address="2001:db8::ffff")) is LoginDelayed
-    assert (await registry.sign_in("root", PASSWORD, replace(HERE, address="2001:db8:0:1::1"))).key == "local:root"
+    assert await registry.refused("root", PASSWORD, HERE._replace(address="2001:db8::ffff")) is LoginDelayed
+    assert (await registry.sign_in("root", PASSWORD, HERE._replace(address="2001:db8:0:1::1"))).key == "local:root"
 
 
 async def test_spellings_of_one_name_are_one(registry: Registry) -> None:
@@ -593,7 +593,7 @@ async def test_guesses_at_whatever_name_are_the_same_work_with_the_same_answers(
     start_ms = registry.now_ms[0]
     for number, name in enumerate(KINDS):
         registry.now_ms[0] = start_ms
-        origin = replace(HERE, address=f"203.0.113.{number}")
+        origin = HERE._replace(address=f"203.0.113.{number}")
         answers[name] = []
         for step in range(8):
             answers[name].append(await seen(registry, name, origin))
@@ -617,7 +617,7 @@ async def test_guesses_from_everywhere_tell_nobody_who_is_an_administrator(regis
             counted = lockout.keys(name, f"198.18.0.{number}")
             await registry.app.database.write(lockout.failed, counted, registry.now_ms[0])
         # From a place of its own, as often as an administrator's tries are checked there, and more.
-        origin = replace(HERE, address=f"203.0.113.{len(answers)}")
+        origin = HERE._replace(address=f"203.0.113.{len(answers)}")
         answers[name] = []
         for step in range(12):
             answers[name].append((await seen(registry, name, origin))[:3])

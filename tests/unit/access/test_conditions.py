@@ -116,7 +116,7 @@ def test_condition_that_could_keep_a_processor_busy_is_refused(condition: str) -
 
 
 def test_condition_sees_the_beginning_of_a_long_user_agent() -> None:
-    origin = replace(CONTEXT.caller.origin, user_agent="docker/" + "a" * 100_000)
+    origin = CONTEXT.caller.origin._replace(user_agent="docker/" + "a" * 100_000)
     context = replace(CONTEXT, caller=Caller(ALICE, origin), known={})
     assert conditions.holds("request.user_agent.matches('^docker/a+$')", context)
     assert conditions.holds(f"size(request.user_agent) == {conditions.USER_AGENT_CHARACTERS_MAX}", context)

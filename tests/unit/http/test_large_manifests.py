@@ -14,7 +14,7 @@ from entrepot.http.v2 import manifests
 from entrepot.http.v2.manifests import LARGE_BYTES
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
-from entrepot.principal import Principal
+from entrepot.principal import Caller, Principal
 from entrepot.settings import RegistrySettings, Settings
 from entrepot.telemetry.metrics import Metrics
 
@@ -34,7 +34,7 @@ def _put(app: App, tag: str, payload: bytes) -> Request:
     scope = {"type": "http", "method": "PUT", "path": "/", "query_string": b"", "headers": headers}
     request = Request(app, scope, receive, "id", Bodies())
     request.repository_text, request.reference = "team/app", tag
-    request.principal = Principal("local", "alice")
+    request.caller = Caller(Principal("local", "alice"), request.origin)
     return request
 
 

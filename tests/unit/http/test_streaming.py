@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.errors import BadRange
-from entrepot.http.streaming import RANGES_MAX, RangeOutside, Span, _spans, is_fresh
+from entrepot.http.streaming import RANGES_MAX, RangeOutside, Span, _spans
 from tests.hostile.examples import budget
 from tests.unit.http.requests import request
 
@@ -118,24 +118,3 @@ def test_range_of_any_text_is_spans_inside_of_the_blob(text: str, size: int) -> 
         assert found
         assert all(0 <= start < end <= size for start, end in found)
         assert sum(end - start for start, end in found) <= size
-
-
-@pytest.mark.parametrize(
-    ("known", "fresh"),
-    [
-        (ETAG, True),
-        (f"W/{ETAG}", True),
-        ("*", True),
-        (" * ", True),
-        (f'"a", {ETAG} ,"b"', True),
-        ('"a"', False),
-        ("sha256:abc", False),
-        ("", False),
-    ],
-)
-def test_content_that_the_client_has_is_fresh(known: str, fresh: bool) -> None:
-    assert is_fresh(request(headers={"if-none-match": known}), ETAG) is fresh
-
-
-def test_content_that_the_client_does_not_speak_of_is_not_fresh() -> None:
-    assert not is_fresh(request(), ETAG)

@@ -34,7 +34,7 @@ from entrepot.http.api import (
     users,
 )
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute
-from entrepot.http.messages import Request, Response
+from entrepot.http.messages import HARMLESS, Request, Response
 from entrepot.http.reception import Message
 from entrepot.http.routing import Face, MethodUnsupported, PathUnknown, Route
 
@@ -75,7 +75,7 @@ def make_face() -> Face:
             for method in api_route.methods or ():
                 row = rows[api_route.path, method]
                 found.append((api_route, Route((method,), api_route.path, handler, row.permission, row.where)))
-    return Face(partial(_match, found), problems.refusal, problems.defect, ((b"cache-control", b"no-store"),))
+    return Face(partial(_match, found), problems.refusal, problems.defect, ((b"cache-control", b"no-store"), *HARMLESS))
 
 
 def _match(routes: Sequence[tuple[APIRoute, Route]], request: Request) -> Route:

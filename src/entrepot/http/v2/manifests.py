@@ -5,10 +5,9 @@ from contextlib import nullcontext
 
 from entrepot.actions import delete as delete_action
 from entrepot.actions import pull, push
-from entrepot.content.preconditions import Precondition
+from entrepot.content.preconditions import Precondition, known_digests
 from entrepot.errors import TooLarge
 from entrepot.http.messages import Request, Response
-from entrepot.http.streaming import is_fresh
 from entrepot.http.v2.answers import accepted, created, digest_header
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid
@@ -26,19 +25,19 @@ class TooManyTags(TooLarge):
 
 async def get(request: Request) -> Response:
     reference = parse_reference(request.reference)
-    stored = await pull.manifest(request.app, request.repository, reference)
-    etag = f'"{stored.digest}"'
+    known = known_digests(request.header(b"if-none-match"))
+    if request.method == "GET":
+        stored = await pull.manifest(request.app, request.caller, request.repository, reference, known)
+    else:
+        stored = await pull.find_manifest(request.app, request.repository, reference)
     headers = [
         (b"content-type", stored.media_type.encode()),
         (b"content-length", b"%d" % len(stored.payload)),
         digest_header(stored.digest),
-        (b"etag", etag.encode()),
+        (b"etag", b'"%s"' % stored.digest.encode()),
     ]
-    if is_fresh(request, etag):
+    if stored.digest in known:
         return Response(304, headers[2:])
-    if request.method == "GET":
-        tag = reference if isinstance(reference, Tag) else None
-        await pull.note(request.app, request.caller, request.repository_text, stored.digest, tag)
     return Response(200, headers, stored.payload)
 
 
