@@ -29,3 +29,25 @@ async def test_requests_are_counted_by_method_route_and_status_and_by_their_time
         assert line in lines
     (total,) = (line for line in lines if line.startswith('entrepot_http_request_seconds_sum{route="/v2/"}'))
     assert float(total.split()[1]) == pytest.approx(100.0037)
+
+
+async def test_caches_are_counted_by_what_they_count_themselves() -> None:
+    class Counts:
+        hits = misses = evictions = bytes = 0
+
+    metrics, cache = Metrics(), Counts()
+    metrics.watch_cache("content", cache)
+    metrics.flush()
+    cache.hits, cache.misses, cache.evictions, cache.bytes = 5, 3, 2, 700
+    metrics.flush()
+    cache.hits, cache.bytes = 6, 600
+
+    lines = metrics.exposition().decode().splitlines()
+
+    for line in (
+        'entrepot_cache_lookups_total{found="yes",kind="content"} 6.0',
+        'entrepot_cache_lookups_total{found="no",kind="content"} 3.0',
+        'entrepot_cache_evictions_total{kind="content"} 2.0',
+        'entrepot_cache_bytes{kind="content"} 600.0',
+    ):
+        assert line in lines
