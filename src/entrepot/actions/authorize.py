@@ -8,6 +8,7 @@ from entrepot.access.rights import Visible
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.content.repositories import Reader
+from entrepot.database import topics
 from entrepot.errors import Denied
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
@@ -16,6 +17,8 @@ from entrepot.principal import Limit, Origin, Principal
 _ANY_SIGNED_IN = frozenset(
     {Permission.SIGNED_IN, Permission.REGISTRY_CATALOG, Permission.OWN_ACCOUNT, Permission.API_DOCUMENT}
 )
+_VISIBILITY_BYTES = 300
+"""What remembering one costs, roughly."""
 
 
 async def may(app: App, principal: Principal, origin: Origin, permission: Permission, path: str | None) -> bool:
@@ -100,12 +103,12 @@ async def reader(
 
 
 async def is_public(app: App, repository: str) -> bool:
-    known: bool | None = app.cache.get(namespaces.TOPIC, repository)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.look_up(namespaces.is_public, RepositoryName(repository))
-        app.cache.put(stamp, namespaces.TOPIC, repository, known, 300)
-    return known
+    return await app.caches.accounts.remember(
+        topics.NAMESPACES,
+        repository,
+        lambda: app.database.look_up(namespaces.is_public, RepositoryName(repository)),
+        _VISIBILITY_BYTES,
+    )
 
 
 def place_resource(place: Place) -> str:

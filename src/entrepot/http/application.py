@@ -142,7 +142,7 @@ async def _answer(request: Request) -> tuple[Route | None, Response]:
         if not request.has_one_host:
             raise Invalid("the request has no Host header, or several: send one")
         route = await _route(request)
-        request.app.cache.refresh()
+        request.app.caches.refresh()
         request.principal = await authenticate(request)
         if route.permission is not Permission.PUBLIC:
             await authorize.require(request, route.permission, route.or_permission)

@@ -83,7 +83,7 @@ class API:
         answer = _Answer(send, request)
         scope = request.scope
         scope[REQUEST_KEY] = request
-        request.app.cache.refresh()
+        request.app.caches.refresh()
         try:
             request.principal = await authenticate(request)
             if "\0" in scope["path"] or b"%00" in scope["query_string"]:
