@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from entrepot.access.permissions import Permission
 from entrepot.audit import record, witness
@@ -14,7 +13,7 @@ from entrepot.audit.forward import Forwarder
 from entrepot.audit.pulls import PullLog
 from entrepot.audit.witness import Witness
 from entrepot.clock import Clock, system_clock
-from entrepot.database.changes import Cache
+from entrepot.database.caches import Caches
 from entrepot.database.database import Database
 from entrepot.database.open import open_database
 from entrepot.identity.external import CertificateVerifier, PasswordProvider
@@ -29,8 +28,8 @@ from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
 from entrepot.telemetry.metrics import Metrics
 
-CACHE_BYTES_MAX = 64 * 1024 * 1024
-"""What a worker remembers of manifests, links, users and namespaces, roughly."""
+ACCOUNTS_BYTES_MAX, PASSWORDS_BYTES_MAX = 16 * 1024 * 1024, 8 * 1024 * 1024
+"""What a worker remembers of users, their rights, tokens and sessions; and of passwords, 7000 of them, roughly."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class App:
     forwarder: Forwarder
     large_manifests: asyncio.Semaphore
     """One at a time is taken in: some take a second of work, which others that push shall not wait for many times."""
-    cache: Cache[Any]
+    caches: Caches
     metrics: Metrics
     clock: Clock
 
@@ -101,7 +100,14 @@ async def open_app(
         resources.push_async_callback(pulls.close)
         readiness = Readiness(database, store, is_stopping, is_maintained)
         resources.callback(readiness.close)
-        cache: Cache[Any] = Cache(database.open_feed(), weight_max=CACHE_BYTES_MAX)
+        caches = Caches(
+            database.open_feed(),
+            content_bytes_max=limits.cache_content_bytes,
+            accounts_bytes_max=ACCOUNTS_BYTES_MAX,
+            passwords_bytes_max=PASSWORDS_BYTES_MAX,
+        )
+        for kind, cache in caches.by_kind.items():
+            metrics.watch_cache(kind, cache)
         forwarder = Forwarder(
             settings.audit,
             outbound,
@@ -133,7 +139,7 @@ async def open_app(
             requests_of_addresses=_brake(limits.requests_per_address_burst, limits.requests_per_address_per_second),
             forwarder=forwarder,
             large_manifests=asyncio.Semaphore(1),
-            cache=cache,
+            caches=caches,
             metrics=metrics,
             clock=clock,
         )

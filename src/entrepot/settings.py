@@ -194,7 +194,7 @@ class LoginSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """How many requests each worker answers, of a user who is signed in and of an address for all who are not."""
+    """How many requests each worker answers, of a user or, for all who are not signed in, of an address; its memory."""
 
     requests_per_user_per_second: int = Field(default=1000, ge=0)
     """Requests of one user a second, once the burst is used up; more get 429. 0: any number."""
@@ -208,6 +208,8 @@ class LimitSettings(_Section):
     """Users who may make any number of requests, as `local:alice`, `robot:ci` or `corp:bob`."""
     exempt_networks: tuple[Network, ...] = ()
     """Networks (CIDR) from which any number of requests may come, whoever makes them."""
+    cache_content_bytes: int = Field(default=48 * 1024 * 1024, ge=0)
+    """What each worker remembers of manifests and blobs, roughly; what is not remembered takes a query."""
 
     @field_validator("exempt_users")
     @classmethod

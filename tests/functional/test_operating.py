@@ -51,6 +51,24 @@ def test_each_worker_tells_what_all_have_answered(set_up: SetUp, admin: httpx.Cl
         time.sleep(GATHER_SECONDS)
 
 
+def _told(client: httpx.Client, name: str) -> float:
+    found = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name + " ")]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_metrics_tell_what_is_remembered(admin: httpx.Client, repository: Repository) -> None:
+    pushed = repository.push_image("v1")
+    found = 'entrepot_cache_lookups_total{found="yes",kind="content"}'
+    before = _told(admin, found)
+    for _ in range(CONNECTIONS):
+        assert repository.manifest("v1").status_code == 200
+
+    time.sleep(2 * GATHER_SECONDS)
+    assert _told(admin, found) > before
+    assert _told(admin, 'entrepot_cache_bytes{kind="content"}') > len(pushed.payload)
+    assert _told(admin, 'entrepot_cache_bytes{kind="passwords"}') > 0
+
+
 def _received(client: httpx.Client) -> float:
     (line,) = (
         line

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete,
 
 from entrepot.access.errors import GrantInvalid, GrantUnknown
 from entrepot.access.places import Place
-from entrepot.access.roles import TOPIC
 from entrepot.access.tables import grants
+from entrepot.database import topics
 from entrepot.database.changes import announce
 
 USER, GROUP, SIGNED_IN, EVERYONE = "user", "group", "signed-in", "everyone"
@@ -84,7 +84,7 @@ def add(
         "created_at_ms": now_ms,
     }
     grant_id = connection.execute(insert(grants).returning(grants.c.id), values).scalar_one()
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
     return Grant(grant_id, role, subject, place, condition, expires_at_ms, created_by, now_ms), True
 
 
@@ -135,7 +135,7 @@ def remove(connection: Connection, grant_id: int) -> None:
     """Raises GrantUnknown."""
     if connection.execute(delete(grants).where(grants.c.id == grant_id)).rowcount == 0:
         raise GrantUnknown(f"there is no grant {grant_id}")
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
 
 
 def page(

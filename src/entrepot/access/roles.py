@@ -10,11 +10,9 @@ from sqlalchemy import Connection, bindparam, delete, select
 from entrepot.access.errors import RoleInUse, RoleInvalid, RoleUnknown
 from entrepot.access.permissions import GRANTABLE, Permission
 from entrepot.access.tables import grants, roles
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 
-TOPIC = "access"
-"""What caches about roles, grants and memberships are announced under."""
 DESCRIPTION_CHARACTERS_MAX = 255
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _READER = {Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ}
@@ -112,7 +110,7 @@ def put(connection: Connection, role: Role, now_ms: int) -> None:
         "created_at_ms": now_ms,
     }
     dialect.execute(connection, _PUT, values)
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
 
 
 def remove(connection: Connection, name: str) -> None:
@@ -122,7 +120,7 @@ def remove(connection: Connection, name: str) -> None:
     if connection.execute(_USED, {"role": name}).first() is not None:
         raise RoleInUse(f"the role {name} is granted: revoke its grants first")
     connection.execute(delete(roles).where(roles.c.name == name))
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
 
 
 def having(permission: Permission) -> list[str]:

@@ -2,9 +2,10 @@
 
 from sqlalchemy import Connection
 
-from entrepot.access import rights, roles
+from entrepot.access import rights
 from entrepot.access.rights import Rights
 from entrepot.app import App
+from entrepot.database import topics
 from entrepot.identity import groups, users
 from entrepot.identity.users import User
 from entrepot.principal import Credential, Limit, Principal
@@ -26,14 +27,9 @@ def principal(user: User, credential: Credential, limits: tuple[Limit, ...] | No
 
 async def by_id(app: App, user_id: int) -> User | None:
     """A user by its number, which never becomes another user's, as a name may."""
-    key = ("id", user_id)
-    known: User | None = app.cache.get(users.TOPIC, key)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.look_up(users.get, user_id)
-        if known is not None:
-            app.cache.put(stamp, users.TOPIC, key, known, _USER_BYTES)
-    return known
+    return await app.caches.accounts.remember(
+        topics.USERS, ("id", user_id), lambda: app.database.look_up(users.get, user_id), _USER_BYTES
+    )
 
 
 async def owner_key(app: App, principal: Principal) -> str | None:
@@ -43,28 +39,21 @@ async def owner_key(app: App, principal: Principal) -> str | None:
     user = await find(app, principal)
     if user is None or user.owner_id is None:
         return None
-    known: str | None = app.cache.get(users.TOPIC, user.owner_id)
-    if known is None:
-        stamp = app.cache.stamp()
-        owner = await app.database.look_up(users.get, user.owner_id)
-        known = owner.key if owner is not None else ""
-        app.cache.put(stamp, users.TOPIC, user.owner_id, known, _USER_BYTES)
-    return known or None
+    owner = await by_id(app, user.owner_id)
+    return owner.key if owner is not None else None
 
 
 async def rights_of(app: App, user: User | None) -> Rights:
     """The rights of a user, or of anybody."""
     key = user.id if user is not None else None
-    known: Rights | None = app.cache.get(roles.TOPIC, key)
-    if known is not None:
-        return known
-    stamp = app.cache.stamp()
-    found, count = await app.database.look_up(_load, key)
-    app.cache.put(stamp, roles.TOPIC, key, found, _USER_BYTES + count * _RIGHT_BYTES)
-    return found
+    return await app.caches.accounts.remember(
+        topics.ACCESS,
+        key,
+        lambda: app.database.look_up(_load, key),
+        lambda found: _USER_BYTES + found.count * _RIGHT_BYTES,
+    )
 
 
-def _load(connection: Connection, user_id: int | None) -> tuple[Rights, int]:
+def _load(connection: Connection, user_id: int | None) -> Rights:
     of_user = groups.of_user(connection, user_id) if user_id is not None else {}
-    found = rights.load(connection, user_id, of_user)
-    return found, found.count
+    return rights.load(connection, user_id, of_user)

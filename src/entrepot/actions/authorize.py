@@ -8,9 +8,13 @@ from entrepot.access.rights import NO_RIGHTS, Visible
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.content.repositories import Reader
+from entrepot.database import topics
 from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import Caller, Limit
+
+_VISIBILITY_BYTES = 300
+"""What remembering one costs, roughly."""
 
 
 async def ask(app: App, caller: Caller, permission: Permission, where: Where = None) -> Decision:
@@ -46,12 +50,12 @@ async def reader(app: App, caller: Caller, permission: Permission = Permission.R
 
 
 async def is_public(app: App, repository: str) -> bool:
-    known: bool | None = app.cache.get(namespaces.TOPIC, repository)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.look_up(namespaces.is_public, RepositoryName(repository))
-        app.cache.put(stamp, namespaces.TOPIC, repository, known, 300)
-    return known
+    return await app.caches.accounts.remember(
+        topics.NAMESPACES,
+        repository,
+        lambda: app.database.look_up(namespaces.is_public, RepositoryName(repository)),
+        _VISIBILITY_BYTES,
+    )
 
 
 def resource(permission: Permission, where: Where) -> str:

@@ -7,7 +7,7 @@ import re
 
 from entrepot.actions import sign_in
 from entrepot.app import App
-from entrepot.identity import users
+from entrepot.database import topics
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import Credential, Origin, Principal
 
@@ -15,17 +15,28 @@ CERTIFICATE_BYTES_MAX = 16 * 1024
 _FIELD = re.compile(r":([A-Za-z0-9+/=]+):", re.ASCII)
 CERTIFICATE_TRUSTED_MS = 10 * 60_000
 """How long a certificate is remembered before it is checked again."""
+_CERTIFICATE_BYTES = 700
+"""What remembering one costs, roughly."""
 
 
 async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
     """Raises CredentialsInvalid, AccountDisabled."""
     der = _parse(header)
     fingerprint = hashlib.sha256(der).hexdigest()
-    known: tuple[Principal, int] | None = app.cache.get(users.TOPIC, ("certificate", fingerprint))
     now_ms = app.clock()
-    if known is not None and known[1] > now_ms:
-        return known[0]
-    stamp = app.cache.stamp()
+    principal, _ = await app.caches.accounts.remember(
+        topics.USERS,
+        ("certificate", fingerprint),
+        lambda: _verify(app, der, fingerprint, origin),
+        _CERTIFICATE_BYTES,
+        lambda known: known[1] > now_ms,
+    )
+    return principal
+
+
+async def _verify(app: App, der: bytes, fingerprint: str, origin: Origin) -> tuple[Principal, int]:
+    """Whose certificate it is, and until when that is believed. Raises CredentialsInvalid, AccountDisabled."""
+    now_ms = app.clock()
     for authority in app.authorities:
         found = authority.verify(der, now_ms)
         if found is None:
@@ -38,9 +49,7 @@ async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
             credential=Credential("certificate", fingerprint[:16]),
             action="login:certificate",
         )
-        until_ms = min(found.not_after_ms, now_ms + CERTIFICATE_TRUSTED_MS)
-        app.cache.put(stamp, users.TOPIC, ("certificate", fingerprint), (principal, until_ms), 700)
-        return principal
+        return principal, min(found.not_after_ms, now_ms + CERTIFICATE_TRUSTED_MS)
     raise CredentialsInvalid("the client certificate is not valid, or from no authority that this registry knows")
 
 

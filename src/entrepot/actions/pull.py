@@ -4,16 +4,17 @@ from collections.abc import Container
 
 from entrepot.actions import acts
 from entrepot.app import App
-from entrepot.content import blobs, manifests, repositories
+from entrepot.content import blobs, manifests
 from entrepot.content.errors import BlobUnknown, ManifestUnknown
 from entrepot.content.manifests import StoredManifest
+from entrepot.database import topics
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
 from entrepot.principal import Caller
 from entrepot.storage.driver import Access
 from entrepot.storage.store import StoredBlob
 
-FACT_BYTES = 600
+FACT_BYTES = 850
 """What remembering a fact costs beside its content, roughly."""
 
 
@@ -30,17 +31,16 @@ async def manifest(
 
 async def find_manifest(app: App, repository: RepositoryName, reference: Digest | Tag) -> StoredManifest:
     """What a pull would give. Raises ManifestUnknown."""
-    topic, key = repositories.topic(repository), ("manifest", reference)
-    remembered: StoredManifest | None = app.cache.get(topic, key)
-    if remembered is not None:
-        return remembered
-    stamp = app.cache.stamp()
-    stored = await app.database.look_up(manifests.find, repository, reference)
+    stored = await app.caches.content.remember(
+        topics.content(repository),
+        ("manifest", reference),
+        lambda: app.database.look_up(manifests.find, repository, reference),
+        _manifest_bytes,
+    )
     if stored is None:
         raise ManifestUnknown(
             f"there is no manifest {reference} in {repository}", {"name": repository, "reference": reference}
         )
-    app.cache.put(stamp, topic, key, stored, len(stored.payload) + FACT_BYTES)
     return stored
 
 
@@ -61,13 +61,20 @@ async def blob(
 
 async def find_blob(app: App, repository: RepositoryName, digest: Digest) -> StoredBlob:
     """What a pull would give. Raises BlobUnknown, also for a blob that only other repositories have."""
-    topic, key = repositories.topic(repository), ("blob", digest)
-    remembered: StoredBlob | None = app.cache.get(topic, key)
-    if remembered is not None:
-        return remembered
-    stamp = app.cache.stamp()
-    stored = await app.database.look_up(blobs.find, repository, digest)
+    stored = await app.caches.content.remember(
+        topics.content(repository),
+        ("blob", digest),
+        lambda: app.database.look_up(blobs.find, repository, digest),
+        _blob_bytes,
+    )
     if stored is None:
         raise BlobUnknown(f"there is no blob {digest} in {repository}", {"digest": digest})
-    app.cache.put(stamp, topic, key, stored, FACT_BYTES + len(stored.content or b""))
     return stored
+
+
+def _manifest_bytes(stored: StoredManifest) -> int:
+    return FACT_BYTES + len(stored.payload)
+
+
+def _blob_bytes(stored: StoredBlob) -> int:
+    return FACT_BYTES + len(stored.content or b"")

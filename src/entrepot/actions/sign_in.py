@@ -20,6 +20,7 @@ from entrepot.actions import accounts, acts, authorize
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import FAILED, REFUSED, Act
+from entrepot.database import topics
 from entrepot.errors import EntrepotError, Invalid, RateLimited, StorageFull, Unauthenticated, Unavailable
 from entrepot.identity import bearer, groups, lockout, passwords, tokens, users
 from entrepot.identity.bearer import Bearer
@@ -46,21 +47,14 @@ from entrepot.principal import Caller, Credential, Limit, Origin, Principal, Sco
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
-BEARER_TOPIC = "bearer"
-"""Verified signatures depend on nothing that changes: nobody announces this topic."""
-RIGHT_TOPIC = "right passwords"
-"""Local users and the hashes that their passwords were compared with. Nobody announces this topic: it is looked whether
-the hash is still the user's. Else a change of any user would have everybody's password hashed again, 0.25 s each."""
-FORGIVEN_TOPIC = "forgiven"
-"""When it was last looked whether somebody who is right had failed before: nobody announces this topic either."""
 FORGIVEN_EVERY_MS = 60_000
 EXTERNAL_TRUSTED_MS = 60_000
 """How long a password that a directory has confirmed is taken without asking again."""
 OWN_TRUSTED_MS = 10**12
 """The same for local users: until something about them changes."""
 DAY_MS = 24 * 3600 * 1000
-_LIMIT_BYTES = 200
-_BCRYPT_COST = "bcrypt cost"
+_PASSWORD_BYTES, _FORGIVEN_BYTES, _COST_BYTES, _TOKEN_BYTES, _LIMIT_BYTES = 600, 300, 100, 1200, 200
+"""What remembering one costs, roughly."""
 _REFRESHABLE = frozenset({"password", "token", "robot"})
 """Kinds of credentials that a refresh token may stand for."""
 _STORED = frozenset({"token", "robot", "refresh"})
@@ -105,22 +99,27 @@ async def with_password(app: App, name: str, password: str, origin: Origin) -> P
 
 
 def _confirmed(app: App, key: bytes) -> Principal | None:
-    known: _Confirmed | None = app.cache.get(users.TOPIC, key)
+    known: _Confirmed | None = app.caches.passwords.get(topics.USERS, key)
     return known.principal if known is not None and known.until_ms > app.clock() else None
 
 
 async def _still_right(app: App, name: str, key: bytes) -> Principal | None:
     """Who a local user is whose password was right before, if it is the same and the user may still sign in."""
-    right: tuple[int, str] | None = app.cache.get(RIGHT_TOPIC, key)
+    right: tuple[int, str] | None = app.caches.passwords.get(topics.RIGHT_PASSWORDS, key)
     if right is None:
         return None
-    stamp = app.cache.stamp()
+    stamp = app.caches.stamp()
     user = await app.database.look_up(_account_with, name, right)
     if user is None:
         return None
     principal = accounts.principal(user, Credential("password"))
-    app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + OWN_TRUSTED_MS), 600)
+    _keep_confirmed(app, stamp, key, principal, OWN_TRUSTED_MS)
     return principal
+
+
+def _keep_confirmed(app: App, stamp: int, key: bytes, principal: Principal, trusted_ms: int) -> None:
+    confirmed = _Confirmed(principal, app.clock() + trusted_ms)
+    app.caches.passwords.put(stamp, topics.USERS, key, confirmed, _PASSWORD_BYTES)
 
 
 def _account_with(connection: Connection, name: str, right: tuple[int, str]) -> User | None:
@@ -135,16 +134,16 @@ async def _forgive(app: App, name: str, origin: Origin) -> None:
     """Forget wrong passwords of who is right, here too, where nothing is checked any more: now and then is enough."""
     counted, now_ms = lockout.keys(name, origin.address), app.clock()
     here = next(iter(counted))
-    looked_at_ms: int | None = app.cache.get(FORGIVEN_TOPIC, here)
+    looked_at_ms: int | None = app.caches.passwords.get(topics.FORGIVEN, here)
     if looked_at_ms is not None and looked_at_ms > now_ms - FORGIVEN_EVERY_MS:
         return
-    app.cache.put(app.cache.stamp(), FORGIVEN_TOPIC, here, now_ms, 300)
+    app.caches.passwords.put(app.caches.stamp(), topics.FORGIVEN, here, now_ms, _FORGIVEN_BYTES)
     if await app.database.look_up(lockout.has_failed, counted):
         await _note(app, lockout.succeeded, counted, now_ms)
 
 
 async def _confirm(app: App, name: str, password: str, origin: Origin, key: bytes) -> Principal:
-    stamp = app.cache.stamp()
+    stamp = app.caches.stamp()
     try:
         user, local = await _check_password(app, name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
@@ -155,9 +154,10 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
     principal = accounts.principal(user, Credential("password"))
     await acts.keep(app, Caller(principal, origin), Act("login:password", f"user:{user.key}"))
     trusted_ms = EXTERNAL_TRUSTED_MS if local is None else OWN_TRUSTED_MS
-    app.cache.put(stamp, users.TOPIC, key, _Confirmed(principal, app.clock() + trusted_ms), 600)
+    _keep_confirmed(app, stamp, key, principal, trusted_ms)
     if local is not None:
-        app.cache.put(app.cache.stamp(), RIGHT_TOPIC, key, (local.id, local.password_hash), 600)
+        right = (local.id, local.password_hash)
+        app.caches.passwords.put(app.caches.stamp(), topics.RIGHT_PASSWORDS, key, right, _PASSWORD_BYTES)
     return principal
 
 
@@ -203,18 +203,13 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
         return await with_token(app, token, origin)
     now = app.clock() // 1000
     app.keys.token.refresh()
-    key = (app.keys.token.version, token)
-    known: Bearer | None = app.cache.get(BEARER_TOPIC, key)
-    if known is None:
-        # Verifying takes 120 microseconds, remembering none.
-        try:
-            known = bearer.verify(app.keys.token, token, now)
-        except TokenExpired:
-            raise
-        except TokenInvalid as error:
-            raise await _failed(app, "", origin, error, action="login:bearer") from None
-        # Those that are long are made of many small objects.
-        app.cache.put(app.cache.stamp(), BEARER_TOPIC, key, known, 10 * len(token))
+    # Verifying takes 120 microseconds, remembering none. Those that are long are made of many small objects.
+    known = await app.caches.accounts.remember(
+        topics.BEARERS,
+        (app.keys.token.version, token),
+        lambda: _verify_bearer(app, token, origin, now),
+        10 * len(token),
+    )
     if known.expires_at + bearer.LEEWAY_SECONDS < now:
         raise TokenInvalid("the bearer token has expired: get a new one")
     principal = known.principal
@@ -232,6 +227,15 @@ async def with_bearer(app: App, token: str, origin: Origin) -> Principal:
         # A bearer token reaches no further than the stored token it was got with, and ends with it.
         return replace(principal, limits=await _limits_of(app, principal.credential.id))
     return principal
+
+
+async def _verify_bearer(app: App, token: str, origin: Origin, now: int) -> Bearer:
+    try:
+        return bearer.verify(app.keys.token, token, now)
+    except TokenExpired:
+        raise
+    except TokenInvalid as error:
+        raise await _failed(app, "", origin, error, action="login:bearer") from None
 
 
 async def with_external_user(
@@ -410,12 +414,9 @@ def _delayed(standing: Standing) -> LoginDelayed:
 
 
 async def _bcrypt_cost(app: App) -> int:
-    known: int | None = app.cache.get(users.TOPIC, _BCRYPT_COST)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.read(users.bcrypt_cost)
-        app.cache.put(stamp, users.TOPIC, _BCRYPT_COST, known, 100)
-    return known
+    return await app.caches.accounts.remember(
+        topics.USERS, "bcrypt cost", lambda: app.database.read(users.bcrypt_cost), _COST_BYTES
+    )
 
 
 async def _own_user(app: App, user: User, password: str, *, right: bool) -> User:
@@ -480,18 +481,20 @@ def _provision_row(connection: Connection, provider: str, known: ExternalUser, n
 
 async def _find_token(app: App, token_id: str) -> tuple[Token | None, User | None]:
     """The token, and who signs in with it: its owner, or the account that the owner is another login of."""
-    token: Token | None = app.cache.get(tokens.TOPIC, token_id)
+    token = await app.caches.accounts.remember(
+        topics.TOKENS, token_id, lambda: app.database.look_up(tokens.find, token_id), _token_bytes
+    )
     if token is None:
-        stamp = app.cache.stamp()
-        token = await app.database.look_up(tokens.find, token_id)
-        if token is None:
-            return None, None
-        app.cache.put(stamp, tokens.TOPIC, token_id, token, 1200 + _LIMIT_BYTES * len(token.limits or ()))
+        return None, None
     # By number: its name may have become another user's.
     owner = await accounts.by_id(app, token.user_id)
     if owner is None or owner.linked_to is None or not owner.usable:
         return token, owner
     return token, await accounts.by_id(app, owner.linked_to) or owner
+
+
+def _token_bytes(token: Token) -> int:
+    return _TOKEN_BYTES + _LIMIT_BYTES * len(token.limits or ())
 
 
 async def _ended(app: App, token: Token) -> bool:
@@ -518,10 +521,11 @@ async def _note_use(app: App, token: Token, origin: Origin) -> None:
     now_ms = app.clock()
     await _note(app, tokens.used, token.id, origin.address, now_ms)
     # Only what is still remembered: the token may have been revoked meanwhile.
-    stamp = app.cache.stamp()
-    known: Token | None = app.cache.get(tokens.TOPIC, token.id)
+    stamp = app.caches.stamp()
+    known: Token | None = app.caches.accounts.get(topics.TOKENS, token.id)
     if known is not None:
-        app.cache.put(stamp, tokens.TOPIC, token.id, replace(known, used_at_ms=now_ms), 1200)
+        used = replace(known, used_at_ms=now_ms)
+        app.caches.accounts.put(stamp, topics.TOKENS, token.id, used, _token_bytes(used))
 
 
 async def _failed(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts, sign_in
 from entrepot.app import App
 from entrepot.audit.record import FAILED, Act
+from entrepot.database import topics
 from entrepot.errors import Invalid
 from entrepot.identity import browser_logins, device_logins, sessions, users
 from entrepot.identity.assertions import LEEWAY_SECONDS
@@ -22,7 +23,7 @@ from entrepot.identity.errors import (
     UserUnknown,
 )
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, RelyingParty, SignedIn, Waiting
-from entrepot.identity.sessions import NewSession, Session
+from entrepot.identity.sessions import NewSession
 from entrepot.principal import ANONYMOUS, Caller, Credential, Origin, Principal
 from entrepot.settings import OIDCProvider
 
@@ -163,13 +164,12 @@ async def with_session(app: App, value: str, origin: Origin) -> Principal | None
     """The user of a session's cookie; None when the session is over or its user may not sign in any more."""
     if not 0 < len(value) <= sessions.VALUE_CHARACTERS_MAX:
         return None
-    key = sessions.hash_of(value)
-    session: Session | None = app.cache.get(sessions.TOPIC, key)
-    if session is None:
-        stamp = app.cache.stamp()
-        session = await app.database.look_up(sessions.find, value, app.clock())
-        if session is not None:
-            app.cache.put(stamp, sessions.TOPIC, key, session, _SESSION_BYTES)
+    session = await app.caches.accounts.remember(
+        topics.SESSIONS,
+        sessions.hash_of(value),
+        lambda: app.database.look_up(sessions.find, value, app.clock()),
+        _SESSION_BYTES,
+    )
     if session is None:
         acts.gather(
             app, Caller(ANONYMOUS, origin), Act("login:session", "user:", outcome=FAILED, reason="no such session")

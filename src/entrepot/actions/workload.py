@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from entrepot.actions import accounts, acts, sign_in
 from entrepot.app import App
 from entrepot.audit.record import FAILED, Act
+from entrepot.database import topics
 from entrepot.errors import Unauthenticated
 from entrepot.identity import assertions, kubernetes_accounts, users, workloads
 from entrepot.identity.assertions import Assertion
@@ -44,12 +45,21 @@ async def with_token(app: App, name: str, token: str, origin: Origin) -> Princip
     Raises TokenInvalid, CredentialsInvalid, AccountDisabled, ProviderUnavailable.
     """
     key = hashlib.sha256(f"{len(name)}:{name}{token}".encode("utf-8", "surrogatepass")).digest()
-    known: _Verified | None = app.cache.get(users.TOPIC, key)
-    if known is not None and known.until_ms > app.clock():
-        user = await accounts.by_id(app, known.user_id)
-        if user is not None and user.usable:
-            return accounts.principal(user, WORKLOAD)
-    stamp = app.cache.stamp()
+    # With what is known of users: gone with any change of one, and with the rule by which a robot was found.
+    verified = await app.caches.accounts.remember(
+        topics.USERS,
+        key,
+        lambda: _verify(app, name, token, origin),
+        _WORKLOAD_BYTES,
+        lambda known: known.until_ms > app.clock(),
+    )
+    user = await accounts.by_id(app, verified.user_id)
+    if user is None or not user.usable:
+        raise CredentialsInvalid("the token's user was removed or disabled meanwhile: try again")
+    return accounts.principal(user, WORKLOAD)
+
+
+async def _verify(app: App, name: str, token: str, origin: Origin) -> _Verified:
     try:
         user, assertion = await _identify(app, name, token, origin)
     except Unauthenticated as error:
@@ -58,9 +68,7 @@ async def with_token(app: App, name: str, token: str, origin: Origin) -> Princip
             raise LoginDelayed(f"too many wrong credentials: try again in {wait} seconds", wait) from None
         raise
     until_ms = min(app.clock() + TRUSTED_MS, assertion.expires_at * 1000)
-    # With what is known of users: gone with any change of one, and with the rule by which a robot was found.
-    app.cache.put(stamp, users.TOPIC, key, _Verified(user.id, until_ms), _WORKLOAD_BYTES)
-    return accounts.principal(user, WORKLOAD)
+    return _Verified(user.id, until_ms)
 
 
 async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
@@ -120,12 +128,12 @@ async def _robot(app: App, provider: str, name: str, token: str, origin: Origin)
 
 
 async def _rules(app: App, provider: str) -> tuple[TrustRule, ...]:
-    known: tuple[TrustRule, ...] | None = app.cache.get(workloads.TOPIC, provider)
-    if known is None:
-        stamp = app.cache.stamp()
-        known = await app.database.look_up(workloads.of_provider, provider)
-        app.cache.put(stamp, workloads.TOPIC, provider, known, 100 + len(known) * _RULE_BYTES)
-    return known
+    return await app.caches.accounts.remember(
+        topics.TRUST_RULES,
+        provider,
+        lambda: app.database.look_up(workloads.of_provider, provider),
+        lambda rules: 100 + len(rules) * _RULE_BYTES,
+    )
 
 
 def _issuer(provider: Provider) -> str:

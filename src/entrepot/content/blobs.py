@@ -8,7 +8,7 @@ from entrepot.content import repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown
 from entrepot.content.tables import blobs, manifest_blobs, repository_blobs
 from entrepot.content.tables import repositories as repositories_table
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
@@ -108,7 +108,7 @@ def replace(connection: Connection, damaged: StoredBlob, stored: StoredBlob) -> 
     if replaced.rowcount == 0:
         return False
     for name in connection.execute(_ALL_HOLDERS, {"digest": stored.digest}).scalars():
-        announce(connection, repositories.topic(RepositoryName(name)))
+        announce(connection, topics.content(name))
     return True
 
 
@@ -131,7 +131,7 @@ def unlink(connection: Connection, repository: RepositoryName, digest: Digest) -
     if connection.execute(_NEEDED, key).first() is not None:
         raise BlobInUse(f"a manifest in {repository} needs this blob: delete the manifest first", {"digest": digest})
     connection.execute(_UNLINK, key)
-    announce(connection, repositories.topic(repository))
+    announce(connection, topics.content(repository))
 
 
 def known_locations(connection: Connection, locations: list[str]) -> set[str]:

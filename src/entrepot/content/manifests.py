@@ -9,7 +9,7 @@ from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnk
 from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.content.tables import manifest_blobs, manifest_children, manifests, tags
 from entrepot.content.tables import repositories as repositories_table
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
@@ -170,7 +170,7 @@ def remove(
         )
     connection.execute(_DELETE_TAGS, {"manifest_id": manifest_id})
     connection.execute(_DELETE, {"manifest_id": manifest_id})
-    announce(connection, repositories.topic(repository))
+    announce(connection, topics.content(repository))
 
 
 def _tag_above(connection: Connection, repository_id: int, digest: Digest) -> str | None:

@@ -121,8 +121,3 @@ def _readable(reader: Reader, dialect_name: str) -> ColumnElement[bool]:
     if reader.limits is not None:
         readable = and_(readable, visible.within(name, reader.limits, dialect_name=dialect_name))
     return readable
-
-
-def topic(name: RepositoryName) -> str:
-    """What caches about the repository's content are announced under."""
-    return f"repository:{name}"

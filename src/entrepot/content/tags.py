@@ -8,7 +8,7 @@ from entrepot.content import repositories
 from entrepot.content.errors import ManifestUnknown
 from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.content.tables import manifests, tags
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
@@ -89,7 +89,7 @@ def point(
     precondition.require(f"the tag {tag}", before)
     if added or not _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
         return None
-    announce(connection, repositories.topic(repository))
+    announce(connection, topics.content(repository))
     return before
 
 
@@ -100,7 +100,7 @@ def remove(connection: Connection, repository: RepositoryName, tag: Tag, precond
     removed = connection.execute(_DELETE, {"repository_id": repository_id, "name": tag})
     if removed.rowcount == 0:
         raise ManifestUnknown(f"there is no tag {tag} in {repository}", {"tag": tag})
-    announce(connection, repositories.topic(repository))
+    announce(connection, topics.content(repository))
 
 
 def names(connection: Connection, repository: RepositoryName, after: str, limit: int) -> list[str]:

@@ -140,7 +140,7 @@ async def _respond(request: Request, face: Face) -> tuple[str, Response]:
             await limits.admit_address(request)
             raise
         path = route.path
-        request.app.cache.refresh()
+        request.app.caches.refresh()
         await authenticate(request)
         if route.where is None:
             # Nobody sends a body, and waits for it to be read, to learn that they may not.

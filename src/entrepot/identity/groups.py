@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
@@ -14,8 +14,6 @@ from entrepot.identity.errors import GroupUnknown, NameTaken
 from entrepot.identity.tables import group_members, groups, users
 from entrepot.identity.users import LOCAL, User
 
-TOPIC = "access"
-"""Who is in which group matters to nothing but access: what is remembered of that is announced under one topic."""
 GROUPS_OF_USER_MAX = 2000
 """Groups of a directory's user that are kept; the rest is ignored."""
 _NAMES_IN_QUERY_MAX = 500
@@ -114,7 +112,7 @@ def describe(connection: Connection, group: Group, description: str) -> None:
 def remove(connection: Connection, group: Group) -> None:
     """Take the group away with its grants."""
     connection.execute(delete(groups).where(groups.c.id == group.id))
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
 
 
 def members(connection: Connection, group: Group, *, after: int, limit: int) -> list[tuple[int, str, str]]:
@@ -132,7 +130,7 @@ def members(connection: Connection, group: Group, *, after: int, limit: int) -> 
 def add_member(connection: Connection, group: Group, user: User) -> bool:
     """False when the user is a member already."""
     added = dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group.id}).first()
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
     return added is not None
 
 
@@ -141,7 +139,7 @@ def remove_member(connection: Connection, group: Group, user: User) -> bool:
     removed = connection.execute(
         delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user.id)
     )
-    announce(connection, TOPIC)
+    announce(connection, topics.ACCESS)
     return removed.rowcount > 0
 
 
@@ -166,7 +164,7 @@ def set_of_user(connection: Connection, user: User, provider: str, names: Iterab
         # Of one user's logins at the same time, another one may have done it.
         dialect.execute(connection, _ADD_MEMBER, {"user_id": user.id, "group_id": group_id})
     if joined or left:
-        announce(connection, TOPIC)
+        announce(connection, topics.ACCESS)
     return bool(joined or left)
 
 

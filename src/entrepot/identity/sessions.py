@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
+from entrepot.database import topics
 from entrepot.database.changes import announce
 from entrepot.identity.tables import sessions, users
 from entrepot.identity.users import end_bearers
 
-TOPIC = "sessions"
-"""What caches of sessions are announced under."""
 VALUE_BYTES = 32
 VALUE_CHARACTERS_MAX = 64
 
@@ -130,6 +129,6 @@ def _end(connection: Connection, *conditions: ColumnElement[bool]) -> int:
     """With the sessions end the bearer tokens that may have been got with them."""
     ended = connection.execute(delete(sessions).where(*conditions).returning(sessions.c.user_id)).scalars().all()
     if ended:
-        announce(connection, TOPIC)
+        announce(connection, topics.SESSIONS)
         end_bearers(connection, set(ended))
     return len(ended)

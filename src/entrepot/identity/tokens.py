@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
+from entrepot.database import topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
@@ -35,8 +36,6 @@ _FORM = re.compile(
     re.ASCII,
 )
 _SECRET = re.compile(rf"({PREFIX}(?:pat|bot|ref)_[0-9A-Za-z]{{0,{_ID_CHARACTERS}}})[0-9A-Za-z]*", re.ASCII)
-TOPIC = "tokens"
-"""What caches about tokens are announced under."""
 TOKENS_OF_USER_MAX = 100
 REFRESH_TOKENS_OF_USER_MAX = 200
 """Every `docker login` makes one, and few are ever taken back: the oldest go."""
@@ -213,28 +212,28 @@ def rotate(
     )
     if children:
         connection.execute(update(tokens).where(tokens.c.id.in_(children)).values(parent_id=replacement.id))
-        announce(connection, TOPIC)
+        announce(connection, topics.TOKENS)
     return replacement, text
 
 
 def remove(connection: Connection, token: Token) -> None:
     """Revoke it, and with it the tokens that were got with it."""
     connection.execute(delete(tokens).where(tokens.c.id == token.id))
-    announce(connection, TOPIC)
+    announce(connection, topics.TOKENS)
 
 
 def remove_of_user(connection: Connection, user_id: int, kind: str | None = None) -> None:
     """Revoke all of the user's tokens, or those of one kind."""
     statement = delete(tokens).where(tokens.c.user_id == user_id)
     connection.execute(statement if kind is None else statement.where(tokens.c.kind == kind))
-    announce(connection, TOPIC)
+    announce(connection, topics.TOKENS)
 
 
 def expire_at(connection: Connection, token: Token, expires_at_ms: int) -> None:
     """Let the token end then, if it does not end before."""
     if token.expires_at_ms is None or token.expires_at_ms > expires_at_ms:
         connection.execute(update(tokens).where(tokens.c.id == token.id).values(expires_at_ms=expires_at_ms))
-        announce(connection, TOPIC)
+        announce(connection, topics.TOKENS)
 
 
 def used(connection: Connection, token_id: str, address: str, now_ms: int, expires_at_ms: int | None = None) -> None:
@@ -259,7 +258,7 @@ def _make_room(connection: Connection, user_id: int) -> None:
     surplus = connection.execute(_SURPLUS, {"user_id": user_id}).scalars().all()
     if surplus:
         connection.execute(delete(tokens).where(tokens.c.id.in_(surplus)))
-        announce(connection, TOPIC)
+        announce(connection, topics.TOKENS)
 
 
 def _token(row: tuple[object, ...] | RowMapping) -> Token:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, select, update
 
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.errors import Invalid
@@ -24,8 +24,6 @@ LOCAL = "local"
 ROBOT = "robot"
 """The provider of robots."""
 ADMINISTRATOR = "admin"
-TOPIC = "users"
-"""What caches about users are announced under."""
 NAME_CHARACTERS_MAX = 255
 REFRESHED_TOLD_MS = 24 * 3600 * 1000
 """How old what workers remember of a user's last login may be."""
@@ -241,7 +239,7 @@ def add(
     row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
     if row is None:
         raise NameTaken(f"there is a user {name} already", {"name": name})
-    announce(connection, TOPIC)
+    announce(connection, topics.USERS)
     return User(**row)
 
 
@@ -257,7 +255,7 @@ def add_administrator(connection: Connection, name: str, password_hash: str, now
 def change(connection: Connection, user: User, **values: object) -> User:
     """Set columns of the user; answers it as it is then."""
     connection.execute(update(users).where(users.c.id == user.id).values(**values))
-    announce(connection, TOPIC)
+    announce(connection, topics.USERS)
     changed = get(connection, user.id)
     if changed is None:
         raise UserUnknown(f"there is no user {user.name}")
@@ -268,7 +266,7 @@ def end_bearers(connection: Connection, user_ids: Collection[int]) -> None:
     """End the bearer tokens of these users. Clients get new ones with the credentials that they have, if those hold."""
     if user_ids:
         connection.execute(update(users).where(users.c.id.in_(user_ids)).values(epoch=users.c.epoch + 1))
-        announce(connection, TOPIC)
+        announce(connection, topics.USERS)
 
 
 def set_password(connection: Connection, name: str, password_hash: str, *, instead_of: str | None = None) -> bool:
@@ -277,7 +275,7 @@ def set_password(connection: Connection, name: str, password_hash: str, *, inste
     if instead_of is not None:
         statement = statement.where(users.c.password_hash == instead_of)
     changed = connection.execute(statement.values(password_hash=password_hash))
-    announce(connection, TOPIC)
+    announce(connection, topics.USERS)
     return changed.rowcount > 0
 
 
@@ -292,7 +290,7 @@ def remove(connection: Connection, user: User) -> None:
     connection.execute(update(users).where(users.c.linked_to == user.id).values(linked_to=None))
     connection.execute(update(users).where(users.c.owner_id == user.id).values(owner_id=None))
     connection.execute(delete(users).where(users.c.id == user.id))
-    for topic in (TOPIC, "access", "tokens"):
+    for topic in topics.OF_A_USER:
         announce(connection, topic)
 
 
@@ -341,7 +339,7 @@ def provision(connection: Connection, provider: str, known: ExternalUser, now_ms
     # Nothing that a worker remembers of the user has changed: nobody needs to be told, but once in a while.
     connection.execute(update(users).where(users.c.id == user.id).values(refreshed_at_ms=now_ms))
     if now_ms - (user.refreshed_at_ms or 0) > REFRESHED_TOLD_MS:
-        announce(connection, TOPIC)
+        announce(connection, topics.USERS)
     return user
 
 

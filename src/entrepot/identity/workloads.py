@@ -12,14 +12,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
+from entrepot.database import topics
 from entrepot.database.changes import announce
 from entrepot.errors import Invalid
 from entrepot.identity import users
 from entrepot.identity.assertions import Assertion
 from entrepot.identity.tables import trust_rules
 
-TOPIC = "trust"
-"""What caches of rules are announced under."""
 CLAIMS_MAX = 20
 PATTERN_CHARACTERS_MAX = 255
 WILDCARDS_MAX = 16
@@ -114,7 +113,7 @@ def add(
         "created_at_ms": now_ms,
     }
     rule_id = connection.execute(insert(trust_rules).returning(trust_rules.c.id), values).scalar_one()
-    announce(connection, TOPIC)
+    announce(connection, topics.TRUST_RULES)
     return TrustRule(rule_id, robot_id, provider, audience, dict(claims))
 
 
@@ -132,7 +131,7 @@ def remove(connection: Connection, robot_id: int, rule_id: int) -> bool:
     removed = connection.execute(
         delete(trust_rules).where(trust_rules.c.id == rule_id, trust_rules.c.robot_id == robot_id)
     )
-    announce(connection, TOPIC)
+    announce(connection, topics.TRUST_RULES)
     if removed.rowcount:
         # Who became the robot by this rule may hold its bearer tokens, and is remembered among the users.
         users.end_bearers(connection, {robot_id})

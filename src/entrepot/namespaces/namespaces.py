@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, false, func, or_, select
 
-from entrepot.database import dialect
+from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.namespaces.tables import namespaces
 from entrepot.oci.name import RepositoryName
-
-TOPIC = "namespaces"
-"""What caches about namespaces are announced under."""
 
 _SETTINGS = select(namespaces.c.path, namespaces.c.public).where(
     namespaces.c.path.in_(bindparam("paths", expanding=True))
@@ -70,13 +67,13 @@ def public(repository: ColumnElement[str]) -> ColumnElement[bool]:
 
 def set_public(connection: Connection, path: str, public: bool, now_ms: int) -> None:
     dialect.execute(connection, _SET, {"path": path, "public": public, "created_at_ms": now_ms})
-    announce(connection, TOPIC)
+    announce(connection, topics.NAMESPACES)
 
 
 def inherit(connection: Connection, path: str) -> bool:
     """Remove the setting; what is above holds again. False when there was none."""
     removed = connection.execute(delete(namespaces).where(namespaces.c.path == path))
-    announce(connection, TOPIC)
+    announce(connection, topics.NAMESPACES)
     return removed.rowcount > 0
 
 

@@ -9,6 +9,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DIRECTORY_PREFIX = "entrepot-metrics-"
@@ -48,6 +49,23 @@ def _remove_unused(directory: Path) -> None:
         pass
     finally:
         os.close(file)
+
+
+class CacheCounts(Protocol):
+    """What a cache counts by itself, in plain numbers: a lookup takes less time than a count in shared memory."""
+
+    hits: int
+    misses: int
+    evictions: int
+    bytes: int
+
+
+class _WatchedCache:
+    def __init__(self, kind: str, cache: CacheCounts) -> None:
+        self.kind = kind
+        self.cache = cache
+        self.hits = self.misses = self.evictions = 0
+        """What was told already."""
 
 
 class Metrics:
@@ -136,6 +154,26 @@ class Metrics:
             "Runs that collect garbage and stopped: the store or the database may be the wrong one.",
             registry=self._registry,
         )
+        self._cache_lookups = Counter(
+            "entrepot_cache_lookups",
+            "Looks into what workers remember, by the kind of fact, and whether it was there.",
+            ("kind", "found"),
+            registry=self._registry,
+        )
+        self._cache_evictions = Counter(
+            "entrepot_cache_evictions",
+            "Facts forgotten because there was no room for all of their kind.",
+            ("kind",),
+            registry=self._registry,
+        )
+        self._cache_bytes = Gauge(
+            "entrepot_cache_bytes",
+            "What the workers that run remember, roughly.",
+            ("kind",),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._caches: list[_WatchedCache] = []
         self._requests_gathered: dict[tuple[str, str, int], int] = {}
         self._seconds_gathered: dict[str, tuple[list[int], list[float]]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -153,6 +191,10 @@ class Metrics:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
+    def watch_cache(self, kind: str, cache: CacheCounts) -> None:
+        """Tell of this cache from now on."""
+        self._caches.append(_WatchedCache(kind, cache))
+
     def flush(self) -> None:
         """Let all processes see what was gathered."""
         if self._timer is not None:
@@ -164,6 +206,16 @@ class Metrics:
             self._seconds.labels(route).observe_many(counts, total[0])
         self._requests_gathered.clear()
         self._seconds_gathered.clear()
+        for watched in self._caches:
+            self._flush_cache(watched)
+
+    def _flush_cache(self, watched: _WatchedCache) -> None:
+        kind, cache = watched.kind, watched.cache
+        self._cache_lookups.labels(kind, "yes").inc(cache.hits - watched.hits)
+        self._cache_lookups.labels(kind, "no").inc(cache.misses - watched.misses)
+        self._cache_evictions.labels(kind).inc(cache.evictions - watched.evictions)
+        self._cache_bytes.labels(kind).set(cache.bytes)
+        watched.hits, watched.misses, watched.evictions = cache.hits, cache.misses, cache.evictions
 
     def received(self, body_bytes: int) -> None:
         self._received.inc(body_bytes)
@@ -191,8 +243,20 @@ class Metrics:
 
         registry = self._registry
         if DIRECTORY_VARIABLE in os.environ:
+            _forget_ended(Path(os.environ[DIRECTORY_VARIABLE]))
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         told = CollectorRegistry()
         told.register(OfMainProcess())
         return generate_latest(registry) + generate_latest(told)
+
+
+def _forget_ended(directory: Path) -> None:
+    """Processes that have ended remember nothing."""
+    for file in directory.glob("gauge_live*.db"):
+        process_id = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(process_id, 0)
+        except OSError:
+            # There is none of this number, or only another user's.
+            file.unlink(missing_ok=True)

@@ -17,13 +17,14 @@ from entrepot.access.places import NAMESPACE, PATTERN, REGISTRY, REPOSITORY, Pla
 from entrepot.access.rights import Right, Rights
 from entrepot.access.roles import BUILT_IN
 from entrepot.content.tables import repositories
-from entrepot.database.changes import Cache
+from entrepot.database import topics
 from entrepot.database.database import Database
 from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
 from entrepot.principal import Caller, Origin, Principal
 from tests.conformance.database.content import NOW_MS
+from tests.conformance.database.remembering import Watched
 from tests.conformance.database.waiting import until
 from tests.hostile.examples import budget
 
@@ -265,23 +266,12 @@ async def test_grants_go_with_their_user_and_their_group(database: Database, peo
 async def test_what_is_remembered_of_somebody_goes_with_the_user(database: Database, other: Database) -> None:
     """Numbers may be given again: the next user must not have what the former one had."""
     alice = await database.write(lambda connection: users.add(connection, "local", "alice", now_ms=NOW_MS))
-    cache: Cache[str] = Cache(other.open_feed(), weight_max=100)
-    await until(lambda: _remembers(cache))
+    watched = Watched(other)
+    await watched.remember(*topics.OF_A_USER)
     await database.write(users.remove, alice)
 
-    await until(lambda: not any(_remembered(cache)))
-
-
-def _remembered(cache: Cache[str]) -> list[str | None]:
-    cache.refresh()
-    return [cache.get(topic, "alice") for topic in (users.TOPIC, roles.TOPIC, "tokens")]
-
-
-def _remembers(cache: Cache[str]) -> bool:
-    stamp = cache.stamp()
-    for topic in (users.TOPIC, roles.TOPIC, "tokens"):
-        cache.put(stamp, topic, "alice", "fact")
-    return all(_remembered(cache))
+    for topic in topics.OF_A_USER:
+        await until(lambda topic=topic: not watched.knows(topic))
 
 
 NAMES = (

@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from entrepot.content import blobs, manifests, repositories, tags
-from entrepot.database import changes
-from entrepot.database.changes import CHANGES_KEPT, Cache, ChangeFeed, announce
+from entrepot.content import blobs, manifests, tags
+from entrepot.database import changes, topics
+from entrepot.database.changes import CHANGES_KEPT, announce
 from entrepot.database.database import Database
 from entrepot.identity import users
 from entrepot.namespaces import namespaces
@@ -20,34 +20,13 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
 from tests.conformance.database.conftest import POSTGRESQL, SQLITE
 from tests.conformance.database.content import NOW_MS, REPOSITORY, blob, digest_of, image, link, push_image
+from tests.conformance.database.remembering import Watched
 from tests.conformance.database.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 OTHER = RepositoryName("other/app")
 TOPIC = "a topic"
-
-
-class Watched:
-    """A cache with its feed, as each worker has one."""
-
-    def __init__(self, database: Database, weight_max: int = 1_000_000) -> None:
-        self.feed: ChangeFeed = database.open_feed()
-        self.cache: Cache[str] = Cache(self.feed, weight_max=weight_max)
-
-    async def remember(self, *topics: str) -> None:
-        """A fact about each topic, once the cache keeps facts at all."""
-        for topic in topics:
-            await until(lambda topic=topic: self._is_kept(topic))
-
-    def knows(self, topic: str) -> bool:
-        """As at the start of a request."""
-        self.cache.refresh()
-        return self.cache.get(topic, "key") is not None
-
-    def _is_kept(self, topic: str) -> bool:
-        self.cache.put(self.cache.stamp(), topic, "key", "value")
-        return self.cache.get(topic, "key") is not None
 
 
 @pytest.fixture
@@ -129,50 +108,41 @@ async def test_transaction_that_fails_announces_nothing(watched: Watched, databa
 
 async def test_value_read_before_a_change_that_is_known_is_not_stored(watched: Watched, other: Database) -> None:
     await watched.remember(TOPIC)
-    stamp = watched.cache.stamp()
+    stamp = watched.caches.stamp()
     await other.write(announce, TOPIC)
-    await until(lambda: watched.cache.stamp() != stamp)
+    await until(lambda: watched.caches.stamp() != stamp)
 
-    watched.cache.put(stamp, TOPIC, "key", "value from before the change")
+    watched.put(TOPIC, stamp)
     assert not watched.knows(TOPIC)
 
 
 async def test_value_read_before_a_change_is_not_served_after_it(watched: Watched, other: Database) -> None:
     """The news may arrive after the stale value was stored."""
     await watched.remember(TOPIC)
-    stamp = watched.cache.stamp()
+    stamp = watched.caches.stamp()
     await other.write(announce, TOPIC)
-    watched.cache.put(stamp, TOPIC, "key", "value from before the change")
+    watched.put(TOPIC, stamp)
 
     await until(lambda: not watched.knows(TOPIC))
 
 
 async def test_many_changes_at_once_are_all_heard_of(watched: Watched, database: Database, other: Database) -> None:
-    topics = [f"topic {number}" for number in range(200)]
-    await watched.remember(*topics, "untouched")
+    many = [f"topic {number}" for number in range(200)]
+    await watched.remember(*many, "untouched")
 
     await asyncio.gather(
-        *(worker.write(announce, topic) for worker, topic in zip((database, other) * 100, topics, strict=True))
+        *(worker.write(announce, topic) for worker, topic in zip((database, other) * 100, many, strict=True))
     )
-    await until(lambda: not any(watched.knows(topic) for topic in topics))
+    await until(lambda: not any(watched.knows(topic) for topic in many))
     assert watched.knows("untouched")
 
 
 async def test_longest_topic(watched: Watched, other: Database) -> None:
-    topic = repositories.topic(RepositoryName("a" * 255))
+    topic = topics.content(RepositoryName("a" * 255))
     await watched.remember(topic)
     await other.write(announce, topic)
 
     await until(lambda: not watched.knows(topic))
-
-
-async def test_cache_that_is_full_starts_again(database: Database) -> None:
-    watched = Watched(database, weight_max=10)
-    await watched.remember(TOPIC)
-    watched.cache.put(watched.cache.stamp(), "heavy", "key", "value", weight=10)
-
-    assert not watched.knows(TOPIC)
-    assert watched.knows("heavy")
 
 
 async def test_pruning_keeps_what_workers_may_still_read(database: Database, other: Database) -> None:
@@ -218,24 +188,24 @@ def _set_up(connection: Connection) -> None:
 
 
 OPERATIONS: dict[str, tuple[tuple[str, ...], Callable[[Connection], object]]] = {
-    "tag moves": ((repositories.topic(REPOSITORY),), lambda c: push_image(c, SECOND, "v1")),
-    "tag is removed": ((repositories.topic(REPOSITORY),), lambda c: tags.remove(c, REPOSITORY, Tag("v1"))),
+    "tag moves": ((topics.content(REPOSITORY),), lambda c: push_image(c, SECOND, "v1")),
+    "tag is removed": ((topics.content(REPOSITORY),), lambda c: tags.remove(c, REPOSITORY, Tag("v1"))),
     "manifest is removed": (
-        (repositories.topic(REPOSITORY),),
+        (topics.content(REPOSITORY),),
         lambda c: manifests.remove(c, REPOSITORY, digest_of(FIRST)),
     ),
     "blob is unlinked": (
-        (repositories.topic(REPOSITORY),),
+        (topics.content(REPOSITORY),),
         lambda c: blobs.unlink(c, REPOSITORY, Digest.of(b"unneeded")),
     ),
     "bytes are replaced": (
-        (repositories.topic(REPOSITORY), repositories.topic(OTHER)),
+        (topics.content(REPOSITORY), topics.content(OTHER)),
         lambda c: blobs.replace(c, DAMAGED, blob(b"in both")),
     ),
-    "password changes": ((users.TOPIC,), lambda c: users.set_password(c, "admin", "new hash")),
-    "user is added": ((users.TOPIC,), lambda c: users.add_administrator(c, "second", "hash", NOW_MS)),
-    "namespace becomes private": ((namespaces.TOPIC,), lambda c: namespaces.set_public(c, "team", False, NOW_MS)),
-    "namespace inherits": ((namespaces.TOPIC,), lambda c: namespaces.inherit(c, "team")),
+    "password changes": ((topics.USERS,), lambda c: users.set_password(c, "admin", "new hash")),
+    "user is added": ((topics.USERS,), lambda c: users.add_administrator(c, "second", "hash", NOW_MS)),
+    "namespace becomes private": ((topics.NAMESPACES,), lambda c: namespaces.set_public(c, "team", False, NOW_MS)),
+    "namespace inherits": ((topics.NAMESPACES,), lambda c: namespaces.inherit(c, "team")),
 }
 UNTOUCHED = "another topic"
 
@@ -244,15 +214,15 @@ UNTOUCHED = "another topic"
 async def test_operation_makes_workers_forget_what_it_changes(
     database: Database, other: Database, operation: str
 ) -> None:
-    topics, change = OPERATIONS[operation]
+    announced, change = OPERATIONS[operation]
     await database.write(_set_up)
     watched = Watched(database)
-    everything = {repositories.topic(REPOSITORY), repositories.topic(OTHER), users.TOPIC, namespaces.TOPIC, UNTOUCHED}
+    everything = {topics.content(REPOSITORY), topics.content(OTHER), topics.USERS, topics.NAMESPACES, UNTOUCHED}
     await watched.remember(*sorted(everything))
 
     await other.write(change)
-    await until(lambda: not any(watched.knows(topic) for topic in topics))
-    assert {topic for topic in everything if watched.knows(topic)} == everything - set(topics)
+    await until(lambda: not any(watched.knows(topic) for topic in announced))
+    assert {topic for topic in everything if watched.knows(topic)} == everything - set(announced)
 
 
 # The connection that listens.
@@ -268,7 +238,7 @@ async def test_nothing_is_trusted_while_the_listening_connection_is_down(
     await until(lambda: not watched.feed.trusted)
 
     assert not watched.knows(TOPIC)
-    watched.cache.put(watched.cache.stamp(), TOPIC, "key", "value")
+    watched.put(TOPIC)
     assert not watched.knows(TOPIC)
     await superuser.allow_connections(True)
     await watched.remember(TOPIC)
@@ -308,7 +278,7 @@ async def test_connection_that_is_silent_is_not_trusted(watched: Watched, superu
 @pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 async def test_sqlite_is_always_trusted_and_knows_at_once(watched: Watched, other: Database) -> None:
     assert watched.feed.trusted
-    watched.cache.put(watched.cache.stamp(), TOPIC, "key", "value")
+    watched.put(TOPIC)
     assert watched.knows(TOPIC)
     await other.write(announce, TOPIC)
 
@@ -317,7 +287,7 @@ async def test_sqlite_is_always_trusted_and_knows_at_once(watched: Watched, othe
 
 @pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 async def test_sqlite_worker_that_is_far_behind_forgets_everything(watched: Watched, other: Database) -> None:
-    watched.cache.put(watched.cache.stamp(), "untouched", "key", "value")
+    watched.put("untouched")
     await other.write(_announce_many, CHANGES_KEPT + 10)
     assert watched.knows("untouched")
     await other.write(_announce_many, CHANGES_KEPT + 10)

@@ -1,13 +1,14 @@
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from entrepot.database.changes import Cache
+from entrepot.database import topics
 from entrepot.database.database import Database
 from entrepot.identity import sessions
 from entrepot.identity.sessions import NewSession, Session, new_value
 from entrepot.identity.tables import sessions as table
 from entrepot.identity.tables import users
 from tests.conformance.database.content import NOW_MS
+from tests.conformance.database.remembering import Watched
 from tests.conformance.database.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -118,17 +119,8 @@ async def test_sessions_that_are_over_are_forgotten(database: Database) -> None:
 
 
 async def test_end_of_a_session_is_told_to_other_workers(database: Database, other: Database) -> None:
-    cache: Cache[str] = Cache(other.open_feed(), weight_max=1000)
-
-    def forgotten() -> bool:
-        cache.refresh()
-        return cache.get(sessions.TOPIC, "key") is None
-
-    def remembered() -> bool:
-        cache.put(cache.stamp(), sessions.TOPIC, "key", "session")
-        return not forgotten()
-
+    watched = Watched(other)
     value = await start(database, await database.write(add_user, "ada"))
-    await until(remembered)
+    await watched.remember(topics.SESSIONS)
     await database.write(sessions.end, value)
-    await until(forgotten)
+    await until(lambda: not watched.knows(topics.SESSIONS))

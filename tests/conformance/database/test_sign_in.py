@@ -19,6 +19,7 @@ from entrepot.actions.manage import users as manage_users
 from entrepot.app import App, open_app
 from entrepot.audit.tables import audit_pending
 from entrepot.clock import system_clock
+from entrepot.database import topics
 from entrepot.errors import Invalid
 from entrepot.identity import groups, lockout, passwords, tokens, users, workloads
 from entrepot.identity.errors import (
@@ -221,7 +222,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     assert (await registry.user("first", "alice.b")).id == alice.id
     # Soon, over PostgreSQL: the former name's news may come last.
     for _ in range(500):
-        registry.app.cache.refresh()
+        registry.app.caches.refresh()
         with suppress(TokenInvalid, AccountDisabled):
             assert (await sign_in.with_token(registry.app, text, HERE, "alice.b")).key == "first:alice.b"
             break
@@ -233,7 +234,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
 async def until_refused(registry: Registry, text: str, name: str | None = None) -> None:
     """Soon, over PostgreSQL: the news has to come first."""
     for _ in range(500):
-        registry.app.cache.refresh()
+        registry.app.caches.refresh()
         try:
             # As a bearer token, which a stored one may be too, or as a password.
             if name is None:
@@ -326,7 +327,7 @@ async def test_password_that_was_right_is_not_once_it_is_changed(registry: Regis
     await registry.app.database.write(users.set_password, "alice", passwords.hash_password(OTHER_PASSWORD))
 
     async def is_over() -> bool:
-        registry.app.cache.refresh()
+        registry.app.caches.refresh()
         try:
             await registry.sign_in("alice", PASSWORD)
         except (CredentialsInvalid, LoginDelayed):
@@ -358,7 +359,7 @@ async def test_password_that_was_right_is_not_hashed_again_when_others_change(
         return await verify(self, *arguments)
 
     async def signed_in(password: str = PASSWORD) -> str:
-        registry.app.cache.refresh()  # As each request does.
+        registry.app.caches.refresh()  # As each request does.
         return (await registry.sign_in("alice", password)).key
 
     monkeypatch.setattr(passwords.Place, "verify", counted)
@@ -372,19 +373,50 @@ async def test_password_that_was_right_is_not_hashed_again_when_others_change(
 
     # Whatever concerns alice does.
     await registry.change(account, disabled=True)
-    registry.app.cache.refresh()
+    registry.app.caches.refresh()
     assert await registry.refused("alice", PASSWORD) is AccountDisabled
     await registry.change(account, disabled=False)
     await registry.app.database.write(users.set_password, "alice", passwords.hash_password(OTHER_PASSWORD))
-    registry.app.cache.refresh()
+    registry.app.caches.refresh()
     assert await registry.refused("alice", PASSWORD) is CredentialsInvalid
     assert await signed_in(OTHER_PASSWORD) == "local:account"
     await registry.app.database.write(users.remove, alice)
-    registry.app.cache.refresh()
+    registry.app.caches.refresh()
     assert await registry.refused("alice", OTHER_PASSWORD) is CredentialsInvalid
     again = await registry.local("alice")
-    registry.app.cache.refresh()
+    registry.app.caches.refresh()
     assert (await registry.sign_in("alice", PASSWORD)).user_id == again.id != alice.id
+
+
+@pytest.mark.parametrize("provider", ["local", "first"])
+async def test_password_that_was_right_is_not_hashed_again_when_much_else_is_remembered(
+    registry: Registry, provider: str
+) -> None:
+    """A burst of cold pulls, of repositories that nobody asked for before, and of users who were not here before."""
+    hashed: list[str] = []
+    verifier = passwords.Verifier(hashed.append, failure_seconds=0)
+    app = replace(registry.app, passwords=verifier)
+    if provider == "local":
+        await registry.local("alice")
+    else:
+        registry.first.put(ALICE, PASSWORD)
+    first = await sign_in.with_password(app, "alice", PASSWORD, HERE)
+    # Over PostgreSQL, the news of the first login come a moment later.
+    while hashed:
+        hashed.clear()
+        await asyncio.sleep(0.05)
+        app.caches.refresh()
+        await sign_in.with_password(app, "alice", PASSWORD, HERE)
+    for number in range(200):
+        stamp = app.caches.stamp()
+        app.caches.content.put(stamp, topics.content(f"burst/{number}"), "key", "manifest", 2**20)
+        app.caches.accounts.put(stamp, topics.NAMESPACES, f"burst/{number}", False, 2**20)
+
+    assert app.caches.content.evictions > 0
+    assert app.caches.accounts.evictions > 0
+    assert await sign_in.with_password(app, "alice", PASSWORD, HERE) == first
+    assert hashed == []
+    verifier.close()
 
 
 async def test_directory_is_asked_again_after_a_minute(registry: Registry) -> None:
@@ -668,7 +700,7 @@ async def test_login_that_found_no_place_is_no_wrong_password(registry: Registry
         for _ in range(passwords.PLACES_OF_ONE):
             place = registry.app.passwords.place(f"address:{HERE.address}", known=False)
             await taken.enter_async_context(place)
-        registry.app.cache.refresh()
+        registry.app.caches.refresh()
         assert (await registry.sign_in("alice", PASSWORD)).name == "alice"
 
 
@@ -864,7 +896,7 @@ class _HandedOut:
     async def good(self, app: App) -> list[str]:
         """What of it still opens something."""
         good = []
-        app.cache.refresh()
+        app.caches.refresh()
         for kind, asking in (
             ("bearer", sign_in.with_bearer(app, self.bearer, HERE)),
             ("refresh", sign_in.with_refresh_token(app, self.refresh_token, HERE)),
@@ -884,7 +916,7 @@ async def _as_administrator(registry: Registry, root: Principal) -> _HandedOut:
     await manage_users.change(registry.app, root, HERE, "first", "alice", {}, _whatever, link="local:boss")
     # Bearer tokens are verified by the machine's own clock: no time passes here. What a worker remembers of alice goes.
     for _ in range(500):
-        registry.app.cache.refresh()
+        registry.app.caches.refresh()
         if (boss := await registry.sign_in("alice", PASSWORD)).key == "local:boss":
             break
         await asyncio.sleep(0.01)

@@ -1,12 +1,13 @@
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from entrepot.database.changes import Cache
+from entrepot.database import topics
 from entrepot.database.database import Database
 from entrepot.identity import workloads
 from entrepot.identity.tables import trust_rules, users
 from entrepot.identity.workloads import TrustRuleInvalid
 from tests.conformance.database.content import NOW_MS
+from tests.conformance.database.remembering import Watched
 from tests.conformance.database.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -63,21 +64,11 @@ async def test_rules_go_with_their_robot(database: Database) -> None:
 
 async def test_change_of_rules_is_told_to_other_workers(database: Database, other: Database) -> None:
     robot = await database.write(add_robot, "robot")
-    cache: Cache[str] = Cache(other.open_feed(), weight_max=1000)
+    watched = Watched(other)
 
-    await until(lambda: remembered(cache))
+    await watched.remember(topics.TRUST_RULES)
     rule = await database.write(workloads.add, robot, "github", "registry", CLAIMS, NOW_MS)
-    await until(lambda: forgotten(cache))
-    await until(lambda: remembered(cache))
+    await until(lambda: not watched.knows(topics.TRUST_RULES))
+    await watched.remember(topics.TRUST_RULES)
     await database.write(workloads.remove, robot, rule.id)
-    await until(lambda: forgotten(cache))
-
-
-def remembered(cache: Cache[str]) -> bool:
-    cache.put(cache.stamp(), workloads.TOPIC, "github", "rules")
-    return not forgotten(cache)
-
-
-def forgotten(cache: Cache[str]) -> bool:
-    cache.refresh()
-    return cache.get(workloads.TOPIC, "github") is None
+    await until(lambda: not watched.knows(topics.TRUST_RULES))

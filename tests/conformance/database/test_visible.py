@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +19,7 @@ from entrepot.actions import authorize
 from entrepot.actions.manage import namespaces as manage
 from entrepot.app import App, open_app
 from entrepot.content import repositories
-from entrepot.database.changes import Cache
+from entrepot.database.caches import Caches
 from entrepot.identity import groups, users
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.tables import namespaces as namespaces_table
@@ -99,8 +98,8 @@ async def app(url: str, tmp_path: Path) -> AsyncIterator[App]:
     settings = Settings.model_validate({"data": tmp_path, "database": {"url": url}})
     async with open_app(settings, Metrics(), lambda: NOW_MS) as opened:
         await opened.database.write(_make_people)
-        cache: Cache[Any] = Cache(Untrusted(), weight_max=1)
-        yield replace(opened, cache=cache)
+        caches = Caches(Untrusted(), content_bytes_max=0, accounts_bytes_max=0, passwords_bytes_max=0)
+        yield replace(opened, caches=caches)
 
 
 def _make_people(connection: Connection) -> None:
