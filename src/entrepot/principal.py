@@ -62,6 +62,7 @@ class Credential:
 
 
 NO_CREDENTIAL = Credential("none")
+CONSOLE = Credential("console")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,7 @@ async def keep(app: App, caller: Caller, act: Act) -> None:
 
 async def change(app: App, caller: Caller, act: Act, run: Callable[[Connection], T]) -> T:
     """Do something in a transaction, with the record of it; neither is there without the other."""
-    composed = await compose(app, caller, act)
-
-    def both(connection: Connection) -> T:
-        result = run(connection)
-        record.write(connection, composed)
-        return result
-
-    return await app.database.write(both)
+    return await app.database.write(record.with_record(run, await compose(app, caller, act)))
 
 
 async def change_as(app: App, caller: Caller, run: Callable[[Connection], tuple[T, Iterable[Act]]]) -> T:

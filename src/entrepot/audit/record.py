@@ -1,8 +1,9 @@
 """What an act is, and how it is written: as one record, in the transaction of what it records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
 from sqlalchemy import Connection, insert
@@ -16,6 +17,7 @@ DONE, REFUSED, FAILED = "done", "refused", "failed"
 TEXT_CHARACTERS_MAX = 512
 """The longest that a client's own text can make one field of a record."""
 
+T = TypeVar("T")
 _INSERT = Statement(insert(audit_pending))
 
 
@@ -68,6 +70,17 @@ def compose(at_ms: int, caller: Caller, act: Act, *, owner: str | None = None, c
 def write(connection: Connection, record: bytes) -> None:
     """Keep a record; when the transaction is committed, it is."""
     _INSERT.run(connection, record=record.decode())
+
+
+def with_record(run: Callable[[Connection], T], composed: bytes) -> Callable[[Connection], T]:
+    """What is done in a transaction, and the record of it: neither is there without the other."""
+
+    def both(connection: Connection) -> T:
+        result = run(connection)
+        write(connection, composed)
+        return result
+
+    return both
 
 
 def write_all(connection: Connection, records: list[bytes]) -> None:

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from entrepot import settings as settings_module
+from entrepot.app import App, open_app
 from entrepot.audit import record
 from entrepot.audit.record import Act
 from entrepot.clock import system_clock
@@ -18,12 +19,12 @@ from entrepot.database.open import database_url, open_database
 from entrepot.errors import NotFound
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.migrations import schema
-from entrepot.principal import NOWHERE, Caller, Credential, Principal
+from entrepot.principal import NOWHERE, Caller, Principal
 from entrepot.settings import Settings
+from entrepot.telemetry.metrics import Metrics
 
 OPERATOR = "operator"
 """The provider, in the audit log, of who has access to the data directory; the name is the operating system's."""
-CONSOLE = Credential("console")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,21 +97,31 @@ def operator_name() -> str:
         return f"uid-{uid}"
 
 
+def operator() -> Caller:
+    """Who runs this, and answers for it in the audit log."""
+    return Caller(Principal(OPERATOR, operator_name(), credential=CONSOLE), NOWHERE)
+
+
 def composed_record(act: Act) -> bytes:
     """The record of what the operator does."""
-    operator = Principal(OPERATOR, operator_name(), credential=CONSOLE)
-    return record.compose(system_clock(), Caller(operator, NOWHERE), act)
+    return record.compose(system_clock(), operator(), act)
 
 
 def change(
     settings: Settings, act: Act, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call a domain's function in a transaction, with a record of it in the audit log: who runs this answers for it."""
-    composed = composed_record(act)
+    """Call a domain's function in a transaction, with a record of it in the audit log."""
+    return write(
+        settings, record.with_record(lambda connection: function(connection, *args, **kwargs), composed_record(act))
+    )
 
-    def both(connection: Connection) -> T:
-        result = function(connection, *args, **kwargs)
-        record.write(connection, composed)
-        return result
 
-    return write(settings, both)
+def act(settings: Settings, action: Callable[[App, Caller], Awaitable[T]]) -> T:
+    """Have the operator do what the API lets its users do, by the same function."""
+
+    async def run() -> T:
+        async with open_app(settings, Metrics()) as app:
+            return await action(app, operator())
+
+    upgrade(settings)
+    return asyncio.run(run())

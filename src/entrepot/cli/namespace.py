@@ -83,15 +83,20 @@ def _set_by_api(name: str, visibility: str, url: str | None, ca_file: Path | Non
 
 
 def _set_directly(name: str, visibility: str, data: Path | None, config: Path | None) -> bool:
-    from entrepot.audit.record import Act
+    from entrepot.actions.manage import namespaces
+    from entrepot.app import App
     from entrepot.cli import direct
-    from entrepot.clock import system_clock
-    from entrepot.namespaces import namespaces
+    from entrepot.namespaces.errors import NamespaceUnknown
+    from entrepot.principal import Caller
 
-    settings = direct.load(data, config)
-    resource = f"namespace:{name}" if name else "registry"
-    act = Act("namespace:visibility", resource, detail={"visibility": visibility})
-    if visibility == "inherit":
-        return direct.change(settings, act, namespaces.inherit, name)
-    direct.change(settings, act, namespaces.set_public, name, visibility == "public", system_clock())
-    return True
+    async def change(app: App, operator: Caller) -> bool:
+        if visibility != "inherit":
+            await namespaces.put(app, operator, name, lambda before: None, public=visibility == "public")
+            return True
+        try:
+            await namespaces.inherit(app, operator, name, lambda before: None)
+        except NamespaceUnknown:
+            return False
+        return True
+
+    return direct.act(direct.load(data, config), change)

@@ -77,7 +77,7 @@ async def inherit(app: App, caller: Caller, path: str, expect: Expect) -> None:
 def _require_may_publish(connection: Connection, asked: Context, path: str) -> None:
     """To publish is to grant pulling to everyone, without an end and without a condition. Raises Denied."""
     wanted = Wanted(frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_WRITE}), place(path))
-    found = reach.lacking(standing.of(connection, asked).holder, [wanted])
+    found = reach.lacking(standing.holder(connection, asked), [wanted])
     if found:
         raise Denied(
             f"to make {path or 'the registry'} public is to let everyone pull, without an end or a condition, and for "

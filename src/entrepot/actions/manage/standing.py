@@ -14,13 +14,14 @@ from entrepot.access.conditions import Context
 from entrepot.access.permissions import GRANTABLE, Permission
 from entrepot.access.places import REGISTRY, Place
 from entrepot.access.reach import Holder, Lack, Wanted
+from entrepot.access.rights import NO_RIGHTS
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.errors import Denied
 from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
-from entrepot.principal import Caller, Limit, Principal
+from entrepot.principal import CONSOLE, Caller, Limit, Principal
 
 SHOWN_MAX = 20
 """How much of what is lacking a refusal lists."""
@@ -56,11 +57,15 @@ async def context(app: App, caller: Caller) -> Context:
 
 def of(connection: Connection, asked: Context) -> Standing:
     """What the caller has now, in the transaction. Raises Denied when the account cannot be used any more."""
-    user = users.get(connection, asked.caller.principal.user_id or 0)
-    if user is None or not user.usable:
-        raise Denied("your account is not usable any more")
-    held = rights.load(connection, user.id, groups.of_user(connection, user.id))
-    return Standing(user, Holder(held, user.administrator, asked))
+    user = _user(connection, asked)
+    return Standing(user, _holder(connection, asked, user))
+
+
+def holder(connection: Connection, asked: Context) -> Holder:
+    """As `of`, also for who works on the data directory itself, and has everything."""
+    if asked.caller.principal.credential == CONSOLE:
+        return Holder(NO_RIGHTS, administrator=True, context=asked)
+    return _holder(connection, asked, _user(connection, asked))
 
 
 def rights_of(
@@ -132,6 +137,18 @@ def require_as_much_as(connection: Connection, standing: Standing, user: User, w
         require_administrator(standing, what)
     elif is_administrator(connection, user):
         require(standing, reach.EVERYTHING, what)
+
+
+def _user(connection: Connection, asked: Context) -> User:
+    user = users.get(connection, asked.caller.principal.user_id or 0)
+    if user is None or not user.usable:
+        raise Denied("your account is not usable any more")
+    return user
+
+
+def _holder(connection: Connection, asked: Context, user: User) -> Holder:
+    held = rights.load(connection, user.id, groups.of_user(connection, user.id))
+    return Holder(held, user.administrator, asked)
 
 
 def _rights(connection: Connection, user: User) -> rights.Rights:
