@@ -19,7 +19,7 @@ from entrepot.database.open import database_url, open_database
 from entrepot.errors import NotFound
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.migrations import schema
-from entrepot.principal import NOWHERE, Caller, Principal
+from entrepot.principal import CONSOLE, NOWHERE, Caller, Principal
 from entrepot.settings import Settings
 from entrepot.telemetry.metrics import Metrics
 

@@ -35,7 +35,7 @@ from entrepot.identity.tables import login_failures
 from entrepot.identity.tokens import PERSONAL, REFRESH
 from entrepot.identity.users import User
 from entrepot.lifecycle import accounts as lifecycle
-from entrepot.principal import Limit, Origin, Principal
+from entrepot.principal import Caller, Limit, Origin, Principal
 from entrepot.settings import DatabaseSettings, LoginSettings, Settings
 from entrepot.telemetry.metrics import Metrics
 from tests.conformance.database.content import NOW_MS
@@ -913,7 +913,7 @@ class _HandedOut:
 
 async def _as_administrator(registry: Registry, root: Principal) -> _HandedOut:
     """What alice of the directory gets, whose login is linked to the administrator boss."""
-    await manage_users.change(registry.app, root, HERE, "first", "alice", {}, _whatever, link="local:boss")
+    await manage_users.change(registry.app, Caller(root, HERE), "first", "alice", {}, _whatever, link="local:boss")
     # Bearer tokens are verified by the machine's own clock: no time passes here. What a worker remembers of alice goes.
     for _ in range(500):
         registry.app.caches.refresh()
@@ -941,11 +941,11 @@ async def test_nothing_that_a_linked_login_got_outlives_it(registry: Registry) -
     root = await registry.sign_in("root", PASSWORD)
 
     async def unlink() -> None:
-        await manage_users.change(registry.app, root, HERE, "first", "alice", {}, _whatever, link="")
+        await manage_users.change(registry.app, Caller(root, HERE), "first", "alice", {}, _whatever, link="")
 
     async def disable() -> None:
-        await manage_users.change(registry.app, root, HERE, "first", "alice", {"disabled": True}, _whatever)
-        await manage_users.change(registry.app, root, HERE, "first", "alice", {"disabled": False}, _whatever)
+        await manage_users.change(registry.app, Caller(root, HERE), "first", "alice", {"disabled": True}, _whatever)
+        await manage_users.change(registry.app, Caller(root, HERE), "first", "alice", {"disabled": False}, _whatever)
 
     async def lose() -> None:
         later_ms = registry.app.clock() + registry.first.refresh_seconds * 1000 + 1
@@ -955,7 +955,7 @@ async def test_nothing_that_a_linked_login_got_outlives_it(registry: Registry) -
         registry.first.put(ALICE, PASSWORD)
 
     async def remove() -> None:
-        await manage_users.remove(registry.app, root, HERE, "first", "alice", _whatever)
+        await manage_users.remove(registry.app, Caller(root, HERE), "first", "alice", _whatever)
 
     for end in (unlink, disable, lose, remove):
         handed_out = await _as_administrator(registry, root)

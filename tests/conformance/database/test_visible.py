@@ -24,7 +24,7 @@ from entrepot.identity import groups, users
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.tables import namespaces as namespaces_table
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import ANONYMOUS, Limit, Origin, Principal
+from entrepot.principal import ANONYMOUS, Caller, Limit, Origin, Principal
 from entrepot.settings import Settings
 from entrepot.telemetry.metrics import Metrics
 from tests.hostile.examples import budget
@@ -148,12 +148,12 @@ async def test_repository_is_listed_exactly_if_it_can_be_pulled(
     await app.database.write(_settle, drawn, public)
     asking = principal if principal.is_anonymous else replace(principal, limits=limits)
 
-    reader = await authorize.reader(app, asking, ORIGIN)
+    reader = await authorize.reader(app, Caller(asking, ORIGIN))
     listed = await app.database.read(repositories.names, reader, "", 100)
     described = await app.database.read(repositories.page, reader, after="", limit=100)
 
     pull = Permission.REPOSITORY_PULL
-    assert listed == [name for name in NAMES if await authorize.user_may(app, asking, ORIGIN, pull, name)]
+    assert listed == [name for name in NAMES if await authorize.may(app, Caller(asking, ORIGIN), pull, name)]
     assert [entry.name for entry in described] == listed
     for entry in described:
         assert entry.public == await app.database.read(namespaces.is_public, RepositoryName(entry.name))
@@ -168,11 +168,11 @@ async def test_namespace_is_listed_exactly_if_it_can_be_read(
     asking = Principal("local", "user", limits=limits)
     read = Permission.NAMESPACE_READ
 
-    reader = await authorize.reader(app, asking, ORIGIN, read)
+    reader = await authorize.reader(app, Caller(asking, ORIGIN), read)
     listed = await app.database.read(manage.page, reader, after="", limit=100)
 
     assert [entry.path for entry in listed] == [
-        path for path in sorted(public) if await authorize.user_may(app, asking, ORIGIN, read, path or None)
+        path for path in sorted(public) if await authorize.may(app, Caller(asking, ORIGIN), read, path or None)
     ]
 
 
@@ -184,5 +184,5 @@ async def test_who_may_in_all_of_a_place_may_at_each_path_in_it(
     await app.database.write(_settle, drawn, {})
     asking = Principal("local", "user")
     for permission in (Permission.REPOSITORY_PULL, Permission.GRANT_WRITE, Permission.AUDIT_READ):
-        if wide.covers(narrow) and await authorize.may_throughout(app, asking, ORIGIN, permission, wide):
-            assert await authorize.user_may(app, asking, ORIGIN, permission, narrow)
+        if wide.covers(narrow) and await authorize.may(app, Caller(asking, ORIGIN), permission, wide):
+            assert await authorize.may(app, Caller(asking, ORIGIN), permission, narrow)
