@@ -3,7 +3,9 @@
 import base64
 import binascii
 
-from entrepot.actions import certificates, sign_in, single_sign_on, workload
+from entrepot.actions.signing_in import certificates, single_sign_on
+from entrepot.actions.signing_in import passwords as sign_in
+from entrepot.actions.signing_in import workloads as workload
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies, limits
 from entrepot.http.messages import Request

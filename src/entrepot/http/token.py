@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from entrepot.actions import sign_in, workload
-from entrepot.actions.sign_in import IssuedToken
+from entrepot.actions.signing_in import passwords as sign_in
+from entrepot.actions.signing_in import workloads as workload
+from entrepot.actions.signing_in.passwords import IssuedToken
 from entrepot.errors import Invalid
 from entrepot.http import limits
 from entrepot.http.forms import read_fields

@@ -14,8 +14,12 @@ import bcrypt
 import pytest
 from sqlalchemy import Connection, select
 
-from entrepot.actions import accounts, password_session, sign_in, single_sign_on, workload
+from entrepot.actions import accounts
 from entrepot.actions.manage import users as manage_users
+from entrepot.actions.signing_in import passwords as sign_in
+from entrepot.actions.signing_in import sessions as password_session
+from entrepot.actions.signing_in import single_sign_on
+from entrepot.actions.signing_in import workloads as workload
 from entrepot.app import App, open_app
 from entrepot.audit.tables import audit_pending
 from entrepot.clock import system_clock

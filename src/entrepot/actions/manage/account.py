@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from entrepot.access.conditions import Context
-from entrepot.actions import accounts, acts, sign_in
+from entrepot.actions import accounts, acts
+from entrepot.actions.signing_in import passwords as sign_in
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict

@@ -3,7 +3,7 @@
 from html import escape
 from urllib.parse import quote, urlsplit
 
-from entrepot.actions import password_session
+from entrepot.actions.signing_in import sessions as password_session
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies
 from entrepot.http.errors import status_and_code

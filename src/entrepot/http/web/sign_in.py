@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from entrepot.actions import single_sign_on
-from entrepot.actions.single_sign_on import Answer
+from entrepot.actions.signing_in import single_sign_on
+from entrepot.actions.signing_in.single_sign_on import Answer
 from entrepot.http import cookies
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response, json_response

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 
-from entrepot.actions import sign_in
+from entrepot.actions.signing_in import passwords as sign_in
 from entrepot.app import App
 from entrepot.identity import users
 from entrepot.identity.errors import CredentialsInvalid

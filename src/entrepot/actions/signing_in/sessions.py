@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection
 
-from entrepot.actions import accounts, sign_in
+from entrepot.actions import accounts
+from entrepot.actions.signing_in import passwords as sign_in
 from entrepot.app import App
 from entrepot.identity import sessions
 from entrepot.identity.errors import CredentialsInvalid
