@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 
-from entrepot.actions.signing_in import passwords as sign_in
+from entrepot.actions.signing_in import external_users
 from entrepot.app import App
 from entrepot.identity import users
 from entrepot.identity.errors import CredentialsInvalid
@@ -17,7 +17,7 @@ CERTIFICATE_TRUSTED_MS = 10 * 60_000
 """How long a certificate is remembered before it is checked again."""
 
 
-async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
+async def check(app: App, header: str, origin: Origin) -> Principal:
     """Raises CredentialsInvalid, AccountDisabled."""
     der = _parse(header)
     fingerprint = hashlib.sha256(der).hexdigest()
@@ -30,7 +30,7 @@ async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
         found = authority.verify(der, now_ms)
         if found is None:
             continue
-        principal = await sign_in.with_external_user(
+        principal = await external_users.sign_in(
             app,
             authority.name,
             found.user,

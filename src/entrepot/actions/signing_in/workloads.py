@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from entrepot.actions import accounts, acts
-from entrepot.actions.signing_in import passwords as sign_in
+from entrepot.actions.signing_in import external_users
 from entrepot.app import App
 from entrepot.audit.record import FAILED, Act
 from entrepot.errors import Unauthenticated
@@ -32,14 +32,7 @@ class _Verified:
     until_ms: int
 
 
-async def with_password(app: App, name: str, password: str, origin: Origin) -> Principal:
-    """As `sign_in.with_password`, for passwords that may be a workload's token. Raises what both raise."""
-    if assertions.looks_like_one(password):
-        return await with_token(app, name, password, origin)
-    return await sign_in.with_password(app, name, password, origin)
-
-
-async def with_token(app: App, name: str, token: str, origin: Origin) -> Principal:
+async def check(app: App, name: str, token: str, origin: Origin) -> Principal:
     """Who a signed token is for. `name` chooses the robot, `robot+NAME`, where the token may be several.
 
     Raises TokenInvalid, CredentialsInvalid, AccountDisabled, ProviderUnavailable.
@@ -87,7 +80,7 @@ async def _service_account(
     issuer, now = app.issuers.of(provider.name), app.clock() // 1000
     assertion = await assertions.verify(issuer, token, [provider.audience], now)
     account = kubernetes_accounts.external_user(assertion)
-    principal = await sign_in.with_external_user(
+    principal = await external_users.sign_in(
         app, provider.name, account, origin, credential=WORKLOAD, action="login:workload"
     )
     user = await accounts.find(app, principal)

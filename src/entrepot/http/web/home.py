@@ -3,7 +3,7 @@
 from html import escape
 from urllib.parse import quote, urlsplit
 
-from entrepot.actions.signing_in import sessions as password_session
+from entrepot.actions.signing_in import sessions
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies
 from entrepot.http.errors import status_and_code
@@ -48,7 +48,7 @@ async def sign_in(request: Request) -> Response:
     target = return_to.parse(form.get("return_to", ""))
     name, password = form.get("username", ""), form.get("password", "")
     try:
-        value, seconds = await password_session.start(request.app, name, password, request.origin)
+        value, seconds = await sessions.begin_by_password(request.app, name, password, request.origin)
     except EntrepotError as error:
         problem = f'<p class="problem" role="alert">{escape(error.message)}</p>'
         return _page(request, status_and_code(error)[0], problem + _sign_in_form(request, target))
