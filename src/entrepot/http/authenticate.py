@@ -67,7 +67,7 @@ async def _by_session(request: Request) -> Principal | None:
 async def _by_certificate(request: Request) -> Principal:
     """By the client certificate that a trusted proxy has seen, if there is one."""
     certificate = request.header(b"client-cert")
-    if certificate is None or not request.app.authorities or not request.from_trusted_proxy:
+    if certificate is None or not request.app.providers.authorities or not request.from_trusted_proxy:
         return ANONYMOUS
     return await credentials.verify_certificate(request.app, certificate, request.origin)
 

@@ -32,6 +32,7 @@ from entrepot.identity.errors import (
     TooManyLogins,
 )
 from entrepot.identity.external import ExternalUser
+from entrepot.identity.providers import Provider, Providers
 from entrepot.identity.tables import login_failures
 from entrepot.identity.tokens import PERSONAL, REFRESH
 from entrepot.identity.users import User
@@ -106,6 +107,10 @@ class Registry:
         raise AssertionError(f"{principal} was signed in")
 
 
+def _directories(*directories: FakeDirectory) -> Providers:
+    return Providers({one.name: Provider(one.name, "ldap", directory=one) for one in directories})
+
+
 @pytest.fixture
 async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
     settings = Settings(
@@ -120,7 +125,7 @@ async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
         first, second = FakeDirectory("first"), FakeDirectory("second")
         at_once = passwords.Verifier(failure_seconds=0)
         opened.callback(at_once.close)
-        yield Registry(replace(app, directories=(first, second), passwords=at_once), first, second, now_ms)
+        yield Registry(replace(app, providers=_directories(first, second), passwords=at_once), first, second, now_ms)
 
 
 # Whom is asked.

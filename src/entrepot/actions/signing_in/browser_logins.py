@@ -41,7 +41,7 @@ class Answer:
 
 async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> Started:
     """Raises ProviderUnknown, ProviderUnavailable, Invalid."""
-    party = sessions.relying_party(app, provider)
+    party = app.providers.relying_party(provider)
     if len(redirect_uri) > REDIRECT_CHARACTERS_MAX:
         raise Invalid("the registry's address is too long to come back to from a provider: use another one")
     state = browser_logins.new_state()
@@ -53,7 +53,7 @@ async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> S
 
 async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Finished:
     """Raises LoginUnknown, CredentialsInvalid, TokenInvalid, ProviderUnknown, ProviderUnavailable."""
-    party = sessions.relying_party(app, provider)
+    party = app.providers.relying_party(provider)
     login = browser_logins.unseal(app.keys.upload, provider, answer.state, answer.sealed, app.clock())
     if login is None or await app.database.look_up(browser_logins.is_used, answer.state):
         raise _login_unknown()

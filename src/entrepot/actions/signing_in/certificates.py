@@ -26,7 +26,7 @@ async def check(app: App, header: str, origin: Origin) -> Principal:
     if known is not None and known[1] > now_ms:
         return known[0]
     stamp = app.cache.stamp()
-    for authority in app.authorities:
+    for authority in app.providers.authorities:
         found = authority.verify(der, now_ms)
         if found is None:
             continue

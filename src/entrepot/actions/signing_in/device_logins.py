@@ -22,7 +22,7 @@ class DeviceLogin:
 
 async def start(app: App, provider: str, origin: Origin) -> DeviceLogin:
     """Raises ProviderUnknown, TooManyDeviceLogins, ProviderUnavailable."""
-    party, settings = sessions.relying_party(app, provider), app.settings.login
+    party, settings = app.providers.relying_party(provider), app.settings.login
     limits = Limits(settings.device_logins_per_address_max, settings.device_logins_max)
     # Most who are too many learn it here, and wait for nobody.
     await app.database.read(device_logins.check, origin.address, limits, app.clock())
@@ -40,7 +40,7 @@ async def start(app: App, provider: str, origin: Origin) -> DeviceLogin:
 
 async def poll(app: App, provider: str, secret: str, origin: Origin) -> Finished | Waiting:
     """Ask the provider, no more often than it said. Raises what `browser_logins.finish` raises."""
-    party, now_ms = sessions.relying_party(app, provider), app.clock()
+    party, now_ms = app.providers.relying_party(provider), app.clock()
     next_at_ms = await app.database.look_up(device_logins.next_at_ms, secret, provider, now_ms)
     if next_at_ms is None:
         raise LoginUnknown("this login was not started here, is finished already, or took too long: start it again")

@@ -9,7 +9,7 @@ from entrepot.identity.users import User
 async def check(app: App, name: str, password: str) -> User:
     """Ask the directories in order. One that does not answer is passed over, unless nobody else knows the name."""
     unavailable: ProviderUnavailable | None = None
-    for directory in app.directories:
+    for directory in app.providers.directories:
         try:
             known = await directory.authenticate(name, password)
         except CredentialsInvalid:

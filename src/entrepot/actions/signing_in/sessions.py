@@ -12,11 +12,10 @@ from entrepot.audit.record import FAILED, Act
 from entrepot.identity import sessions, users
 from entrepot.identity.assertions import LEEWAY_SECONDS
 from entrepot.identity.errors import CredentialsInvalid, ProviderUnavailable, ProviderUnknown, UserUnknown
-from entrepot.identity.oidc import RelyingParty, SignedIn
+from entrepot.identity.oidc import SignedIn
 from entrepot.identity.sessions import NewSession, Session
 from entrepot.identity.tokens import looks_like_token
 from entrepot.principal import ANONYMOUS, Credential, Origin, Principal
-from entrepot.settings import OIDCProvider
 
 SESSION = Credential("session")
 _SESSION_BYTES = 3000
@@ -116,7 +115,7 @@ async def end(app: App, value: str, origin: Origin, return_to: str) -> str | Non
     if not session.id_token:
         return None
     try:
-        return await relying_party(app, session.provider).logout_url(session.id_token, return_to)
+        return await app.providers.relying_party(session.provider).logout_url(session.id_token, return_to)
     except (ProviderUnknown, ProviderUnavailable) as error:
         log.warning("signed out here, but not there: %s", error.message)
         return None
@@ -124,7 +123,7 @@ async def end(app: App, value: str, origin: Origin, return_to: str) -> str | Non
 
 async def end_by_provider(app: App, provider: str, token: str, origin: Origin) -> int:
     """End what the provider says is over; answers how many sessions. Raises TokenInvalid, ProviderUnavailable."""
-    logout = await relying_party(app, provider).logout(token)
+    logout = await app.providers.relying_party(provider).logout(token)
     before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
     count = await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
     detail: dict[str, object] = {"subject": logout.subject[: users.NAME_CHARACTERS_MAX], "sessions": count}
@@ -134,10 +133,3 @@ async def end_by_provider(app: App, provider: str, token: str, origin: Origin) -
 
 async def note_failure(app: App, provider: str, origin: Origin, reason: str) -> None:
     await acts.fail(app, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
-
-
-def relying_party(app: App, provider: str) -> RelyingParty:
-    for settings in app.settings.providers:
-        if settings.name == provider and isinstance(settings, OIDCProvider) and settings.client_id:
-            return RelyingParty(settings, app.issuers.of(provider), app.outbound, app.clock)
-    raise ProviderUnknown("there is no provider of this name that people sign in by")

@@ -9,7 +9,7 @@ DAY_MS = 24 * 3600 * 1000
 
 def require(app: App, user: User) -> None:
     """Raises AccountDisabled, and TokenInvalid for who has to sign in by the provider again."""
-    days = app.sign_in_again_days.get(user.provider, 0)
+    days = app.providers.sign_in_again_days(user.provider)
     if days and (user.refreshed_at_ms or 0) < app.clock() - days * DAY_MS:
         raise TokenInvalid(
             f"{user.name} has not signed in by {user.provider} for {days} days: sign in there again, in a browser or "

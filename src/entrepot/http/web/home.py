@@ -1,7 +1,7 @@
 """The one page there is: who is signed in, and how to sign in and out."""
 
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from entrepot.actions.signing_in import sessions
 from entrepot.errors import Denied, EntrepotError
@@ -11,7 +11,6 @@ from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response
 from entrepot.http.same_site import is_from_elsewhere
 from entrepot.http.web import return_to
-from entrepot.settings import OIDCProvider
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 26rem; margin: 12vh auto; padding: 0 1rem; color: #1b2733 }
@@ -61,8 +60,8 @@ def _sign_in_form(request: Request, target: str) -> str:
     providers = [
         f'<a class="button" href="/auth/{provider.name}/login?return_to={quote(target, safe="/")}">'
         f"Sign in with {escape(provider.name)}</a>"
-        for provider in request.app.settings.providers
-        if isinstance(provider, OIDCProvider) and provider.client_id
+        for provider in request.app.providers
+        if provider.relying_party is not None
     ]
     return f"""
 <form method="post" action="/auth/login">
@@ -84,8 +83,8 @@ def _page(request: Request, status: int, content: str) -> Response:
 
 def _policy(request: Request) -> str:
     """No scripts, nothing from elsewhere. Signing out goes on to a provider, which browsers ask about, too."""
-    issuers = [provider.issuer for provider in request.app.settings.providers if isinstance(provider, OIDCProvider)]
-    targets = " ".join(["'self'", *sorted({"{0.scheme}://{0.netloc}".format(urlsplit(issuer)) for issuer in issuers})])
+    parties = [provider.relying_party for provider in request.app.providers if provider.relying_party is not None]
+    targets = " ".join(["'self'", *sorted({party.origin for party in parties})])
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     )
