@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,14 +16,12 @@ from entrepot.clock import Clock, system_clock
 from entrepot.database.caches import Caches
 from entrepot.database.database import Database
 from entrepot.database.open import open_database
-from entrepot.identity.external import CertificateVerifier, PasswordProvider
-from entrepot.identity.issuers import Issuers
 from entrepot.identity.keys import Keys, load_or_make
 from entrepot.identity.passwords import Verifier
-from entrepot.identity.providers import load_authorities, open_directories
+from entrepot.identity.providers import Providers, open_providers
 from entrepot.lifecycle.readiness import Readiness
 from entrepot.outbound.client import Outbound
-from entrepot.settings import CertificateProvider, OIDCProvider, ServerSettings, Settings
+from entrepot.settings import ServerSettings, Settings
 from entrepot.storage.open import open_store
 from entrepot.storage.store import BlobStore, StoredBlob
 from entrepot.telemetry.metrics import Metrics
@@ -42,12 +40,8 @@ class App:
     keys: Keys
     witness: Witness
     passwords: Verifier
-    directories: tuple[PasswordProvider, ...]
-    authorities: tuple[CertificateVerifier, ...]
     outbound: Outbound
-    issuers: Issuers
-    sign_in_again_days: Mapping[str, int]
-    """By the names of providers that are never asked about somebody who does not sign in."""
+    providers: Providers
     public_permissions: frozenset[Permission]
     """What everybody may, signed in or not."""
     readiness: Readiness
@@ -93,9 +87,8 @@ async def open_app(
         resources.push_async_callback(store.close)
         outbound = Outbound()
         resources.push_async_callback(outbound.close)
-        directories = open_directories(settings.providers)
-        for directory in directories:
-            resources.push_async_callback(directory.close)
+        providers = open_providers(settings.providers, outbound, clock)
+        resources.push_async_callback(providers.close)
         pulls = PullLog(lambda records: database.write(record.write_all, records))
         resources.push_async_callback(pulls.close)
         readiness = Readiness(database, store, is_stopping, is_maintained)
@@ -122,15 +115,8 @@ async def open_app(
             keys=keys,
             witness=witness.at(settings.keys_directory, keys.audit),
             passwords=passwords,
-            directories=directories,
-            authorities=load_authorities(settings.providers),
             outbound=outbound,
-            issuers=Issuers(outbound, clock, settings.providers),
-            sign_in_again_days={
-                provider.name: provider.sign_in_again_days
-                for provider in settings.providers
-                if isinstance(provider, OIDCProvider | CertificateProvider)
-            },
+            providers=providers,
             public_permissions=_public_permissions(settings.server),
             readiness=readiness,
             pulls=pulls,

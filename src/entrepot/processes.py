@@ -1,7 +1,9 @@
-"""What the main process knows of the processes that it keeps going, in memory that its workers share."""
+"""What the main process knows of the processes that it keeps going, in memory that its workers share; and their end."""
 
 import ctypes
+import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from multiprocessing.sharedctypes import RawValue
@@ -9,6 +11,8 @@ from multiprocessing.sharedctypes import RawValue
 WORKER, MAINTENANCE = "worker", "maintenance"
 GONE_SECONDS_MAX = 30.0
 """How long there may be no maintenance before anybody is told: one that ends is started again within seconds."""
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Processes:
@@ -43,6 +47,18 @@ class Processes:
 
     def maintenance_works(self) -> None:
         self._gone_since.value = 0.0
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process at once when its parent is gone, however that happened (Linux).
+
+    Nobody is left then to see that it ends in time; a request that is cut off was not acknowledged, and an upload can
+    be resumed.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # Gone before the kernel knew of this.
+            os._exit(1)
 
 
 def ending(exit_status: int | None) -> str:

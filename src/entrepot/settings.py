@@ -376,7 +376,7 @@ class CertificateProvider(_Provider):
     """Days after which somebody has to come with a certificate again before tokens are taken; 0: never."""
 
 
-Provider = Annotated[
+ProviderSettings = Annotated[
     LDAPProvider | OIDCProvider | KubernetesProvider | CertificateProvider, Field(discriminator="type")
 ]
 
@@ -394,7 +394,7 @@ class Settings(_Section):
     login: LoginSettings = LoginSettings()
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
-    providers: tuple[Provider, ...] = ()
+    providers: tuple[ProviderSettings, ...] = ()
     """Where users come from beside this registry's own, in the order in which they are asked: `[[providers]]`."""
     log: LogSettings = LogSettings()
 
@@ -455,7 +455,7 @@ def documented() -> list[tuple[str, str, object, str]]:
 
 def documented_providers() -> Iterator[tuple[str, str, list[tuple[str, object, str]]]]:
     """Every type of provider: its name, what it is, and its keys with default (None: none) and meaning."""
-    for provider in get_args(get_args(Provider)[0]):
+    for provider in get_args(get_args(ProviderSettings)[0]):
         keys = [
             (key, None if field.is_required() else field.get_default(), field.description or "")
             for key, field in provider.model_fields.items()

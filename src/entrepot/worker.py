@@ -72,7 +72,7 @@ async def _refresh_users(app: App) -> int:
     return sum(
         [
             await accounts.refresh(app.database, directory, app.clock())
-            for directory in app.directories
+            for directory in app.providers.directories
             if directory.can_find
         ]
     )

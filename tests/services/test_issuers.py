@@ -13,10 +13,9 @@ import pytest
 
 from entrepot.identity import assertions
 from entrepot.identity.assertions import Assertion
-from entrepot.identity.errors import ProviderUnavailable, ProviderUnknown, TokenInvalid
-from entrepot.identity.issuers import FRESH_MS, REFETCH_MS_MIN, STALE_MS_MAX, Issuer, Issuers, parse_metadata
+from entrepot.identity.errors import ProviderUnavailable, TokenInvalid
+from entrepot.identity.issuers import FRESH_MS, REFETCH_MS_MIN, STALE_MS_MAX, Issuer, parse_metadata
 from entrepot.outbound.client import Outbound
-from entrepot.settings import CertificateProvider, KubernetesProvider, OIDCProvider
 from tests.peers import oidc_provider
 from tests.peers.certificate import Certificate
 from tests.peers.oidc_provider import new_keys
@@ -166,10 +165,7 @@ async def test_keys_of_a_cluster_are_read_from_a_file(outbound: Outbound, clock:
     old, new = new_keys(), new_keys("-2")
     path = tmp_path / "jwks.json"
     path.write_text(dumps({"keys": [key.public for key in old]}))
-    settings = KubernetesProvider(
-        name="cluster", type="kubernetes", issuer="https://kubernetes.default.svc", audience=AUDIENCE, jwks_file=path
-    )
-    issuer = Issuers(outbound, clock, [settings]).of("cluster")
+    issuer = Issuer(outbound, clock, "https://kubernetes.default.svc", jwks_file=path)
     token = {**claims(), "iss": "https://kubernetes.default.svc"}
 
     assert (await verify(issuer, old[0].sign(token))).subject == "job"
@@ -207,22 +203,6 @@ async def test_keys_of_a_cluster_are_fetched_with_its_authority_and_a_token(
         credentials.write_text("wrong")
         with pytest.raises(ProviderUnavailable, match="401"):
             await verify(issuer(certificate.certificate), token)
-
-
-async def test_issuers_are_those_of_the_settings(outbound: Outbound, clock: MovableClock, tmp_path: Path) -> None:
-    issuers = Issuers(
-        outbound,
-        clock,
-        [
-            OIDCProvider(name="github", type="oidc", issuer="https://ci.example"),
-            CertificateProvider(name="mtls", type="certificate", ca_file=tmp_path),
-        ],
-    )
-
-    assert issuers.of("github").url == "https://ci.example"
-    for name in ("mtls", "nobody"):
-        with pytest.raises(ProviderUnknown):
-            issuers.of(name)
 
 
 SECURE = {"issuer": "https://i.example", "jwks_uri": "https://i.example/jwks"}

@@ -144,6 +144,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         type = "kubernetes"
         issuer = "{provider.issuer}"
         audience = "{CLUSTER_AUDIENCE}"
+
+        [[providers]]
+        name = "forge"
+        type = "oidc"
+        issuer = "https://forge.example"
     """
     registry = Entrepot(tmp_path_factory.mktemp("registry"), config=config)
     provider.registry = registry.url
@@ -335,6 +340,16 @@ def test_person_signs_out_here_and_there(site: Site) -> None:
         assert thief.get("/v2/", headers={"authorization": f"Bearer {bearer}"}).status_code == 401
     out_of_ada = [record for record in site.audit() if record["action"] == "logout:session"]
     assert out_of_ada[-1]["actor"] == "sso:ada"
+
+
+def test_page_leads_to_providers_that_people_sign_in_by_and_to_no_others(site: Site) -> None:
+    with site.client() as client:
+        page = client.get("/")
+
+    assert f"form-action 'self' {site.provider.issuer};" in page.headers["content-security-policy"]
+    assert "/auth/sso/login" in page.text
+    for name in ("ci", "cluster", "forge"):
+        assert f"/auth/{name}/" not in page.text
 
 
 def test_signing_out_without_a_session_leads_home(site: Site) -> None:

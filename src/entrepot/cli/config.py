@@ -2,18 +2,21 @@
 
 import ssl
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from entrepot import settings as settings_module
 from entrepot.cli.options import ConfigFile, Data
 from entrepot.cli.output import line, page, show_json
+from entrepot.clock import system_clock
 from entrepot.database.open import database_url
 from entrepot.errors import EntrepotError, Invalid
-from entrepot.settings import Settings, SettingsInvalid
+from entrepot.outbound.client import Outbound
+from entrepot.settings import ProviderSettings, Settings, SettingsInvalid
 from entrepot.storage.open import check_storage
 
+T = TypeVar("T")
 app = typer.Typer(help="Settings.", no_args_is_help=True)
 HIDDEN = "********"
 HARMLESS_OPTIONS = frozenset({"endpoint", "region", "bucket", "allow_http", "virtual_hosted_style_request"})
@@ -25,12 +28,13 @@ def check(data: Data = None, config: ConfigFile = None) -> None:
     """Say whether the settings are valid; all that is wrong at once."""
     settings = settings_module.load(config, overrides={"data": data})
     problems = [problem for check_one in CHECKS if (problem := _problem(check_one, settings))]
+    problems += [problem for one in settings.providers if (problem := _problem(_check_provider, one))]
     if problems:
         raise SettingsInvalid("the settings are not valid:\n" + "\n".join(f"  {problem}" for problem in problems))
     line("the settings are valid")
 
 
-def _problem(check_one: Callable[[Settings], object], settings: Settings) -> str | None:
+def _problem(check_one: Callable[[T], object], settings: T) -> str | None:
     try:
         check_one(settings)
     except EntrepotError as error:
@@ -59,6 +63,13 @@ def _check_certificate(settings: Settings) -> None:
         raise Invalid(
             f"server.tls_cert and server.tls_key: {certificate} and {key} are no certificate and its key ({error})"
         ) from None
+
+
+def _check_provider(settings: ProviderSettings) -> None:
+    # Likewise.
+    from entrepot.identity.providers import open_provider
+
+    open_provider(settings, Outbound(), system_clock)
 
 
 CHECKS = (_check_database, check_storage, _check_listen, _check_certificate)

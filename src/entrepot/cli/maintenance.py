@@ -11,6 +11,7 @@ from entrepot.app import open_app
 from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.output import show
+from entrepot.processes import die_with
 from entrepot.settings import Settings
 from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry.metrics import Metrics
@@ -25,8 +26,6 @@ def worker(
     settings = direct.load(data, config)
     telemetry_logging.configure(settings.log.level)
     if follow is not None:
-        from entrepot.server import die_with
-
         die_with(follow)
     asyncio.run(_until_stopped(settings))
 

@@ -55,7 +55,9 @@ def serve(
     # Imported here because the other commands do without the web server.
     from entrepot.server import check_address
     from entrepot.server import serve as run
+    from entrepot.web_server import require_version
 
+    require_version()
     check_address(settings.server.listen)
     telemetry_logging.configure(settings.log.level)
     make_private(settings)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from entrepot.actions import certificates, sign_in, single_sign_on, workload
+from entrepot.actions.signing_in import credentials
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies, limits
 from entrepot.http.messages import Request
@@ -40,13 +40,13 @@ async def _principal(request: Request) -> Principal:
     header = request.header(b"authorization")
     if header is None:
         return await _by_session(request) or await _by_certificate(request)
-    scheme, _, credentials = header.partition(" ")
-    if len(credentials) <= CREDENTIALS_CHARACTERS_MAX:
+    scheme, _, text = header.partition(" ")
+    if len(text) <= CREDENTIALS_CHARACTERS_MAX:
         if scheme.lower() == "bearer":
-            return await sign_in.with_bearer(request.app, credentials.strip(), request.origin)
+            return await credentials.verify_bearer(request.app, text.strip(), request.origin)
         if scheme.lower() == "basic":
-            name, password = decode_basic(credentials)
-            return await workload.with_password(request.app, name, password, request.origin)
+            name, password = decode_basic(text)
+            return await credentials.verify_password(request.app, name, password, request.origin)
     raise CredentialsInvalid("the Authorization header is not valid: use Basic or Bearer")
 
 
@@ -55,7 +55,7 @@ async def _by_session(request: Request) -> Principal | None:
     if request.header(b"cookie") is None:
         return None
     value = cookies.read(request).get(cookies.SESSION, "")
-    principal = await single_sign_on.with_session(request.app, value, request.origin)
+    principal = await credentials.verify_session(request.app, value, request.origin)
     if principal is None:
         return None
     # Browsers that say neither keep the cookie from other sites' forms all the same.
@@ -67,15 +67,15 @@ async def _by_session(request: Request) -> Principal | None:
 async def _by_certificate(request: Request) -> Principal:
     """By the client certificate that a trusted proxy has seen, if there is one."""
     certificate = request.header(b"client-cert")
-    if certificate is None or not request.app.authorities or not request.from_trusted_proxy:
+    if certificate is None or not request.app.providers.authorities or not request.from_trusted_proxy:
         return ANONYMOUS
-    return await certificates.with_certificate(request.app, certificate, request.origin)
+    return await credentials.verify_certificate(request.app, certificate, request.origin)
 
 
-def decode_basic(credentials: str) -> tuple[str, str]:
+def decode_basic(text: str) -> tuple[str, str]:
     """User name and password (RFC 7617). Raises CredentialsInvalid."""
     try:
-        name, colon, password = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
+        name, colon, password = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, ValueError):
         raise CredentialsInvalid("the Basic credentials are not base64 of user:password in UTF-8") from None
     if not colon or not name:

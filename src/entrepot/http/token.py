@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from entrepot.actions import sign_in, workload
-from entrepot.actions.sign_in import IssuedToken
+from entrepot.actions.signing_in import bearer_tokens, credentials
+from entrepot.actions.signing_in.bearer_tokens import IssuedToken
 from entrepot.errors import Invalid
 from entrepot.http import limits
 from entrepot.http.forms import read_fields
@@ -30,10 +30,10 @@ async def post(request: Request) -> Response:
     grant_type = fields.get("grant_type", "")
     if grant_type == "password":
         name, password = fields.get("username", ""), fields.get("password", "")
-        principal = await workload.with_password(request.app, name, password, request.origin)
+        principal = await credentials.verify_password(request.app, name, password, request.origin)
         offline = fields.get("access_type") == "offline"
     elif grant_type == "refresh_token":
-        principal = await sign_in.with_refresh_token(request.app, fields.get("refresh_token", ""), request.origin)
+        principal = await credentials.verify_refresh_token(request.app, fields.get("refresh_token", ""), request.origin)
         offline = False
     else:
         raise Invalid(f"the grant type {grant_type[:50]!r} is not supported: use password or refresh_token")
@@ -46,12 +46,12 @@ async def post(request: Request) -> Response:
 
 
 async def _issue(request: Request, principal: Principal, scopes: list[str], *, offline: bool) -> IssuedToken:
-    """Raises what `sign_in.issue_token` raises, and TooManyRequests."""
+    """Raises what `bearer_tokens.issue` raises, and TooManyRequests."""
     requested = " ".join(scopes).split()
     if len(requested) > SCOPES_MAX:
         raise Invalid(f"the request has {len(requested)} scopes: ask for {SCOPES_MAX} at most")
     await limits.admit_scopes(request, principal, len(requested))
-    return await sign_in.issue_token(request.app, principal, requested, request.origin, offline=offline)
+    return await bearer_tokens.issue(request.app, principal, requested, request.origin, offline=offline)
 
 
 def _own(principal: Principal) -> Principal:

@@ -6,7 +6,7 @@ worker asks at most once in a while, whatever arrives, and all who wait share on
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,10 +15,9 @@ from jwt import PyJWK
 
 from entrepot.clock import Clock
 from entrepot.identity import key_sets
-from entrepot.identity.errors import ProviderUnavailable, ProviderUnknown
+from entrepot.identity.errors import ProviderUnavailable
 from entrepot.identity.key_sets import KeySet, KeySetInvalid
 from entrepot.outbound.client import Outbound, PeerUnavailable
-from entrepot.settings import KubernetesProvider, OIDCProvider
 
 FRESH_MS = 10 * 60 * 1000
 """How long an answer is used without asking again: as long as a key that the issuer withdrew may still count."""
@@ -106,32 +105,6 @@ class Issuer:
         if response.status_code != 200:
             raise ProviderUnavailable(f"{self.url} answered {response.status_code} when asked for what it publishes")
         return response.content
-
-
-class Issuers:
-    """The issuers of all providers that have one, by the provider's name."""
-
-    def __init__(self, outbound: Outbound, clock: Clock, providers: Iterable[object]) -> None:
-        self._issuers: dict[str, Issuer] = {}
-        for provider in providers:
-            if isinstance(provider, OIDCProvider):
-                self._issuers[provider.name] = Issuer(outbound, clock, provider.issuer, ca_file=provider.ca_file)
-            elif isinstance(provider, KubernetesProvider):
-                self._issuers[provider.name] = Issuer(
-                    outbound,
-                    clock,
-                    provider.issuer,
-                    ca_file=provider.ca_file,
-                    jwks_url=provider.jwks_url,
-                    jwks_file=provider.jwks_file,
-                    token_file=provider.token_file,
-                )
-
-    def of(self, provider: str) -> Issuer:
-        """Raises ProviderUnknown."""
-        if provider not in self._issuers:
-            raise ProviderUnknown("there is no provider of this name that issues tokens")
-        return self._issuers[provider]
 
 
 def parse_metadata(text: str | bytes, issuer: str) -> Metadata:

@@ -93,6 +93,11 @@ class RelyingParty:
         self._outbound = outbound
         self._clock = clock
 
+    @property
+    def origin(self) -> str:
+        """The provider's scheme and host."""
+        return "{0.scheme}://{0.netloc}".format(urlsplit(self._issuer.url))
+
     async def start(self, redirect_uri: str, state: str) -> LoginStart:
         """A login in the browser (OpenID Connect Core 1.0, section 3.1; RFC 7636). Raises ProviderUnavailable."""
         metadata = await self._issuer.metadata()

@@ -14,8 +14,10 @@ import bcrypt
 import pytest
 from sqlalchemy import Connection, select
 
-from entrepot.actions import accounts, password_session, sign_in, single_sign_on, workload
+from entrepot.actions import accounts
 from entrepot.actions.manage import users as manage_users
+from entrepot.actions.signing_in import bearer_tokens, credentials, sessions, stored_tokens
+from entrepot.actions.signing_in.workloads import WORKLOAD
 from entrepot.app import App, open_app
 from entrepot.audit.tables import audit_pending
 from entrepot.clock import system_clock
@@ -31,6 +33,7 @@ from entrepot.identity.errors import (
     TooManyLogins,
 )
 from entrepot.identity.external import ExternalUser
+from entrepot.identity.providers import Provider, Providers
 from entrepot.identity.tables import login_failures
 from entrepot.identity.tokens import PERSONAL, REFRESH
 from entrepot.identity.users import User
@@ -63,7 +66,7 @@ class Registry:
         self.now_ms[0] += int(seconds * 1000)
 
     async def sign_in(self, name: str, password: str, origin: Origin = HERE) -> Principal:
-        return await sign_in.with_password(self.app, name, password, origin)
+        return await credentials.verify_password(self.app, name, password, origin)
 
     async def local(self, name: str, **values: Any) -> User:
         def add(connection: Connection) -> User:
@@ -105,6 +108,10 @@ class Registry:
         raise AssertionError(f"{principal} was signed in")
 
 
+def _directories(*directories: FakeDirectory) -> Providers:
+    return Providers({one.name: Provider(one.name, "ldap", directory=one) for one in directories})
+
+
 @pytest.fixture
 async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
     settings = Settings(
@@ -119,7 +126,7 @@ async def registry(url: str, tmp_path: Path) -> AsyncIterator[Registry]:
         first, second = FakeDirectory("first"), FakeDirectory("second")
         at_once = passwords.Verifier(failure_seconds=0)
         opened.callback(at_once.close)
-        yield Registry(replace(app, directories=(first, second), passwords=at_once), first, second, now_ms)
+        yield Registry(replace(app, providers=_directories(first, second), passwords=at_once), first, second, now_ms)
 
 
 # Whom is asked.
@@ -198,7 +205,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     await registry.sign_in("alice", PASSWORD)
     alice = await registry.user("first", "alice")
     text = await registry.token(alice)
-    assert (await sign_in.with_token(registry.app, text, HERE, "alice")).key == "first:alice"
+    assert (await stored_tokens.check(registry.app, text, HERE, "alice")).key == "first:alice"
 
     registry.first.remove("alice")
     registry.first.put(ExternalUser("uuid-other", "alice"), OTHER_PASSWORD)
@@ -208,7 +215,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     # While the directory has not said that the former alice is gone, the name is hers; what she was granted, always.
     assert newcomer.name.startswith("alice~")
     assert (await registry.user("first", "alice")).id == alice.id
-    assert (await sign_in.with_token(registry.app, text, HERE, "alice")).user_id == alice.id
+    assert (await stored_tokens.check(registry.app, text, HERE, "alice")).user_id == alice.id
 
     await registry.app.database.write(users.change, alice, gone=True)
     registry.wait(61)
@@ -224,7 +231,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     for _ in range(500):
         registry.app.caches.refresh()
         with suppress(TokenInvalid, AccountDisabled):
-            assert (await sign_in.with_token(registry.app, text, HERE, "alice.b")).key == "first:alice.b"
+            assert (await stored_tokens.check(registry.app, text, HERE, "alice.b")).key == "first:alice.b"
             break
         await asyncio.sleep(0.01)
     else:
@@ -238,9 +245,9 @@ async def until_refused(registry: Registry, text: str, name: str | None = None) 
         try:
             # As a bearer token, which a stored one may be too, or as a password.
             if name is None:
-                await sign_in.with_bearer(registry.app, text, HERE)
+                await credentials.verify_bearer(registry.app, text, HERE)
             else:
-                await sign_in.with_token(registry.app, text, HERE, name)
+                await stored_tokens.check(registry.app, text, HERE, name)
         except (TokenInvalid, AccountDisabled):
             return
         await asyncio.sleep(0.01)
@@ -287,7 +294,7 @@ async def test_token_of_a_linked_login_goes_when_the_login_is_disabled(registry:
     text = await registry.token(login)
     await registry.change(login, linked_to=account.id)
 
-    assert (await sign_in.with_token(registry.app, text, HERE)).key in {"local:bob", "local:robert"}
+    assert (await stored_tokens.check(registry.app, text, HERE)).key in {"local:bob", "local:robert"}
     await registry.change(login, disabled=True)
     await until_refused(registry, text)
 
@@ -310,7 +317,7 @@ async def test_user_that_is_gone_comes_back_when_the_directory_says_so(registry:
     await registry.change(alice, gone=True)
     text = await registry.token(alice)
     with pytest.raises(AccountDisabled):
-        await sign_in.with_token(registry.app, text, HERE)
+        await stored_tokens.check(registry.app, text, HERE)
     registry.wait(61)
 
     assert (await registry.sign_in("alice", PASSWORD)).key == "first:alice"
@@ -400,13 +407,13 @@ async def test_password_that_was_right_is_not_hashed_again_when_much_else_is_rem
         await registry.local("alice")
     else:
         registry.first.put(ALICE, PASSWORD)
-    first = await sign_in.with_password(app, "alice", PASSWORD, HERE)
+    first = await credentials.verify_password(app, "alice", PASSWORD, HERE)
     # Over PostgreSQL, the news of the first login come a moment later.
     while hashed:
         hashed.clear()
         await asyncio.sleep(0.05)
         app.caches.refresh()
-        await sign_in.with_password(app, "alice", PASSWORD, HERE)
+        await credentials.verify_password(app, "alice", PASSWORD, HERE)
     for number in range(200):
         stamp = app.caches.stamp()
         app.caches.content.put(stamp, topics.content(f"burst/{number}"), "key", "manifest", 2**20)
@@ -414,7 +421,7 @@ async def test_password_that_was_right_is_not_hashed_again_when_much_else_is_rem
 
     assert app.caches.content.evictions > 0
     assert app.caches.accounts.evictions > 0
-    assert await sign_in.with_password(app, "alice", PASSWORD, HERE) == first
+    assert await credentials.verify_password(app, "alice", PASSWORD, HERE) == first
     assert hashed == []
     verifier.close()
 
@@ -610,7 +617,7 @@ async def seen(registry: Registry, name: str, origin: Origin) -> tuple[object, .
     computed: list[str] = []
     verifier = passwords.Verifier(computed.append, failure_seconds=0)
     try:
-        await sign_in.with_password(replace(registry.app, passwords=verifier), name, secrets.token_hex(8), origin)
+        await credentials.verify_password(replace(registry.app, passwords=verifier), name, secrets.token_hex(8), origin)
     except (CredentialsInvalid, AccountDisabled, LoginDelayed, ProviderUnavailable) as error:
         return type(error), error.message, error.detail, sorted(computed)
     finally:
@@ -747,12 +754,12 @@ async def test_token_is_known_by_all_of_its_text_and_only_a_hash_is_kept(registr
     text = await registry.token(alice, READ_TEAM)
     other = await registry.token(alice)
 
-    principal = await sign_in.with_token(registry.app, text, HERE)
+    principal = await stored_tokens.check(registry.app, text, HERE)
     assert (principal.key, principal.credential.kind, principal.limits) == ("local:alice", "token", READ_TEAM)
     assert await registry.refused("alice", spliced(text, other)) is TokenInvalid
     for wrong in (text.upper(), text + "x", text[:-1], text.replace("pat", "bot"), text.replace("pat", "ref"), " "):
         with pytest.raises(TokenInvalid):
-            await sign_in.with_token(registry.app, wrong, HERE)
+            await stored_tokens.check(registry.app, wrong, HERE)
     row = await registry.app.database.read(lambda c: repr(c.execute(select(tokens.tokens)).mappings().all()))
     assert text[25:] not in row
 
@@ -768,20 +775,20 @@ async def test_token_ends_when_it_says_and_when_its_owner_does(registry: Registr
     first, second, third = [await registry.token(alice, seconds=seconds) for seconds in (10, 3600, 3600)]
     registry.wait(10)
     with pytest.raises(TokenInvalid, match="expired"):
-        await sign_in.with_token(registry.app, first, HERE)
-    await sign_in.with_token(registry.app, second, HERE)
+        await stored_tokens.check(registry.app, first, HERE)
+    await stored_tokens.check(registry.app, second, HERE)
     token = await registry.app.database.read(tokens.find, tokens.parse_id(second) or "")
     assert token is not None
     assert (token.used_at_ms, token.used_address) == (registry.now_ms[0], "192.0.2.1")
     await registry.app.database.write(tokens.remove, token)
     await until_refused(registry, second)
-    await sign_in.with_token(registry.app, third, HERE)
+    await stored_tokens.check(registry.app, third, HERE)
     await registry.app.database.write(users.remove, alice)
     await until_refused(registry, third)
     # The next user of that name, perhaps of that number.
     await registry.local("alice")
     with pytest.raises(TokenInvalid):
-        await sign_in.with_token(registry.app, third, HERE)
+        await stored_tokens.check(registry.app, third, HERE)
 
 
 async def test_token_with_another_name_beside_it_is_refused(registry: Registry) -> None:
@@ -799,18 +806,18 @@ async def test_refresh_token_is_no_password_and_a_password_no_refresh_token(regi
     personal = await registry.token(alice)
     refresh = await refresh_token(registry, await registry.sign_in("alice", PASSWORD))
 
-    assert (await sign_in.with_refresh_token(registry.app, refresh, HERE)).key == "local:alice"
+    assert (await credentials.verify_refresh_token(registry.app, refresh, HERE)).key == "local:alice"
     assert await registry.refused("alice", refresh) is TokenInvalid
     with pytest.raises(TokenInvalid):
-        await sign_in.with_bearer(registry.app, refresh, HERE)
+        await credentials.verify_bearer(registry.app, refresh, HERE)
     for wrong in (personal, PASSWORD, "", refresh[:-1]):
         with pytest.raises(TokenInvalid):
-            await sign_in.with_refresh_token(registry.app, wrong, HERE)
+            await credentials.verify_refresh_token(registry.app, wrong, HERE)
     assert len(await registry.records("login:refresh")) == 4
 
 
 async def refresh_token(registry: Registry, principal: Principal) -> str:
-    issued = await sign_in.issue_token(registry.app, principal, [], HERE, offline=True)
+    issued = await bearer_tokens.issue(registry.app, principal, [], HERE, offline=True)
     assert issued.refresh_token is not None
     return issued.refresh_token
 
@@ -819,28 +826,28 @@ async def test_refresh_token_of_a_limited_token_is_limited_and_ends_with_it(regi
     alice = await registry.local("alice", administrator=True)
     text = await registry.token(alice, READ_TEAM, seconds=3600)
     refresh = await refresh_token(registry, await registry.sign_in("alice", text))
-    again = await sign_in.with_refresh_token(registry.app, refresh, HERE)
+    again = await credentials.verify_refresh_token(registry.app, refresh, HERE)
     assert again.limits == READ_TEAM
 
-    issued = await sign_in.issue_token(
+    issued = await bearer_tokens.issue(
         registry.app, again, ["repository:team/app:pull,push", "repository:other/app:pull"], HERE
     )
     assert [(scope.name, sorted(scope.actions)) for scope in issued.scopes] == [("team/app", ["pull"])]
-    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).limits == READ_TEAM
+    assert (await credentials.verify_bearer(registry.app, issued.token, HERE)).limits == READ_TEAM
     # Using it lets it live on, but not longer than what it was got with.
     registry.wait(3600)
     with pytest.raises(TokenInvalid):
-        await sign_in.with_refresh_token(registry.app, refresh, HERE)
+        await credentials.verify_refresh_token(registry.app, refresh, HERE)
     with pytest.raises(TokenInvalid):
-        await sign_in.with_bearer(registry.app, issued.token, HERE)
+        await credentials.verify_bearer(registry.app, issued.token, HERE)
 
 
 async def test_revoked_token_takes_what_was_got_with_it(registry: Registry) -> None:
     alice = await registry.local("alice", administrator=True)
     text = await registry.token(alice)
     refresh = await refresh_token(registry, await registry.sign_in("alice", text))
-    issued = await sign_in.issue_token(
-        registry.app, await sign_in.with_refresh_token(registry.app, refresh, HERE), [], HERE
+    issued = await bearer_tokens.issue(
+        registry.app, await credentials.verify_refresh_token(registry.app, refresh, HERE), [], HERE
     )
     token = await registry.app.database.read(tokens.find, tokens.parse_id(text) or "")
     assert token is not None
@@ -848,9 +855,9 @@ async def test_revoked_token_takes_what_was_got_with_it(registry: Registry) -> N
     await until_refused(registry, text)
 
     with pytest.raises(TokenInvalid):
-        await sign_in.with_refresh_token(registry.app, refresh, HERE)
+        await credentials.verify_refresh_token(registry.app, refresh, HERE)
     with pytest.raises(TokenInvalid):
-        await sign_in.with_bearer(registry.app, issued.token, HERE)
+        await credentials.verify_bearer(registry.app, issued.token, HERE)
 
 
 async def test_only_the_newest_refresh_tokens_of_a_user_are_kept(registry: Registry) -> None:
@@ -872,8 +879,8 @@ async def test_only_the_newest_refresh_tokens_of_a_user_are_kept(registry: Regis
 
 async def test_bearer_token_is_no_longer_good_for_the_next_user_of_the_name(registry: Registry) -> None:
     alice = await registry.local("alice", administrator=True)
-    issued = await sign_in.issue_token(registry.app, await registry.sign_in("alice", PASSWORD), [], HERE)
-    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).key == "local:alice"
+    issued = await bearer_tokens.issue(registry.app, await registry.sign_in("alice", PASSWORD), [], HERE)
+    assert (await credentials.verify_bearer(registry.app, issued.token, HERE)).key == "local:alice"
     await registry.app.database.write(users.remove, alice)
     registry.wait(2)
     now_ms = registry.now_ms[0]
@@ -898,9 +905,9 @@ class _HandedOut:
         good = []
         app.caches.refresh()
         for kind, asking in (
-            ("bearer", sign_in.with_bearer(app, self.bearer, HERE)),
-            ("refresh", sign_in.with_refresh_token(app, self.refresh_token, HERE)),
-            ("session", single_sign_on.with_session(app, self.session, HERE)),
+            ("bearer", credentials.verify_bearer(app, self.bearer, HERE)),
+            ("refresh", credentials.verify_refresh_token(app, self.refresh_token, HERE)),
+            ("session", credentials.verify_session(app, self.session, HERE)),
         ):
             try:
                 found = await asking
@@ -921,8 +928,8 @@ async def _as_administrator(registry: Registry, root: Principal) -> _HandedOut:
             break
         await asyncio.sleep(0.01)
     assert boss.key == "local:boss"
-    issued = await sign_in.issue_token(registry.app, boss, [], HERE, offline=True)
-    session, _ = await password_session.start(registry.app, "alice", PASSWORD, HERE)
+    issued = await bearer_tokens.issue(registry.app, boss, [], HERE, offline=True)
+    session, _ = await sessions.begin_by_password(registry.app, "alice", PASSWORD, HERE)
     assert issued.refresh_token is not None
     handed_out = _HandedOut(issued.token, issued.refresh_token, session)
     assert await handed_out.good(registry.app) == ["bearer", "refresh", "session"]
@@ -974,9 +981,9 @@ async def test_bearer_token_of_a_workload_ends_with_the_rule_that_it_came_by(reg
         return robot, workloads.add(connection, robot.id, "forge", "entrepot", {"ref": "main"}, NOW_MS).id
 
     robot, rule_id = await registry.app.database.write(trust)
-    principal = accounts.principal(robot, workload.WORKLOAD)
-    issued = await sign_in.issue_token(registry.app, principal, [], HERE)
-    assert (await sign_in.with_bearer(registry.app, issued.token, HERE)).key == "robot:ci"
+    principal = accounts.principal(robot, WORKLOAD)
+    issued = await bearer_tokens.issue(registry.app, principal, [], HERE)
+    assert (await credentials.verify_bearer(registry.app, issued.token, HERE)).key == "robot:ci"
 
     await registry.app.database.write(workloads.remove, robot.id, rule_id)
     await until_refused(registry, issued.token)

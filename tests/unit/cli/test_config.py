@@ -39,6 +39,31 @@ def test_check_of_settings_with_errors_says_all_of_them_in_one_message(tmp_path:
         assert name in refused.stderr
 
 
+def test_check_says_of_every_provider_what_can_never_work(tmp_path: Path) -> None:
+    file = tmp_path / "entrepot.toml"
+    file.write_text(
+        f"""
+        [[providers]]
+        name = "corp"
+        type = "ldap"
+        urls = ["ldaps://ldap.example"]
+        user_bind = "uid={{name}},dc=example,dc=test"
+        user_base = "dc=example,dc=test"
+        user_filter = "(uid=alice)"
+
+        [[providers]]
+        name = "mtls"
+        type = "certificate"
+        ca_file = "{tmp_path}/nowhere.pem"
+        """
+    )
+
+    refused = run([PROGRAM, "config", "check", "--config", file], succeeds=False)
+
+    assert "provider corp: user_filter needs {name}" in refused.stderr
+    assert "nowhere.pem" in refused.stderr
+
+
 def test_show_without_anything_prints_the_defaults() -> None:
     assert Settings.model_validate_json(_printed("show")) == Settings()
 

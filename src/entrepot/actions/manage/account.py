@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from entrepot.access.conditions import Context
-from entrepot.actions import accounts, acts, sign_in
+from entrepot.actions import accounts, acts
+from entrepot.actions.signing_in.passwords import confirm as confirm_password
 from entrepot.app import App
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict
@@ -43,7 +44,7 @@ async def change_password(app: App, caller: Caller, current: str, new: str) -> N
     user = await _user(app, caller.principal)
     if user.provider != LOCAL or user.password_hash is None:
         raise ProviderDecides(f"this registry keeps no password of {user.key}")
-    await sign_in.confirm_password(app, user, current, caller.origin)
+    await confirm_password(app, user, current, caller.origin)
     passwords.check_rules(user.name, new, app.settings.login.password_characters_min)
     if new == current:
         raise PasswordTooWeak("the new password is the current one")

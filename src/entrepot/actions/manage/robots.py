@@ -23,7 +23,6 @@ from entrepot.identity.users import ROBOT, User
 from entrepot.identity.workloads import TrustRule
 from entrepot.oci.name import is_repository_name
 from entrepot.principal import Caller, Principal
-from entrepot.settings import OIDCProvider
 
 RESERVED = frozenset({"tokens", "trust-rules"})
 """What the API's paths have after a robot's name."""
@@ -131,7 +130,8 @@ async def add_trust_rule(
     claims: Mapping[str, str],
 ) -> TrustRule:
     """Workloads with such claims become the robot. Raises UserUnknown, Denied, ProviderUnknown, TrustRuleInvalid."""
-    if not any(known.name == provider and isinstance(known, OIDCProvider) for known in app.settings.providers):
+    known = app.providers.by_name.get(provider)
+    if known is None or not known.trusted_by_rules:
         raise ProviderUnknown("there is no OIDC provider of this name in the settings")
     asked = await standing.context(app, caller)
 

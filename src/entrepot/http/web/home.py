@@ -3,7 +3,7 @@
 from html import escape
 from urllib.parse import quote
 
-from entrepot.actions import password_session
+from entrepot.actions.signing_in import sessions
 from entrepot.errors import Denied, EntrepotError
 from entrepot.http import cookies
 from entrepot.http.errors import status_and_code
@@ -12,7 +12,6 @@ from entrepot.http.messages import Request, Response
 from entrepot.http.same_site import is_from_elsewhere
 from entrepot.http.web import return_to
 from entrepot.http.web.page import page
-from entrepot.settings import OIDCProvider
 
 
 async def home(request: Request) -> Response:
@@ -32,7 +31,7 @@ async def sign_in(request: Request) -> Response:
     target = return_to.parse(form.get("return_to", ""))
     name, password = form.get("username", ""), form.get("password", "")
     try:
-        value, seconds = await password_session.start(request.app, name, password, request.origin)
+        value, seconds = await sessions.begin_by_password(request.app, name, password, request.origin)
     except EntrepotError as error:
         problem = f'<p class="problem" role="alert">{escape(error.message)}</p>'
         return page(request, status_and_code(error)[0], problem + _sign_in_form(request, target))
@@ -45,8 +44,8 @@ def _sign_in_form(request: Request, target: str) -> str:
     providers = [
         f'<a class="button" href="/auth/{provider.name}/login?return_to={quote(target, safe="/")}">'
         f"Sign in with {escape(provider.name)}</a>"
-        for provider in request.app.settings.providers
-        if isinstance(provider, OIDCProvider) and provider.client_id
+        for provider in request.app.providers
+        if provider.relying_party is not None
     ]
     return f"""
 <form method="post" action="/auth/login">

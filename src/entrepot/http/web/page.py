@@ -1,9 +1,6 @@
 """The frame of every page."""
 
-from urllib.parse import urlsplit
-
 from entrepot.http.messages import Headers, Request, Response
-from entrepot.settings import OIDCProvider
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 26rem; margin: 12vh auto; padding: 0 1rem; color: #1b2733 }
@@ -34,8 +31,8 @@ def page(request: Request, status: int, content: str) -> Response:
 
 def _policy(request: Request) -> str:
     """No scripts, nothing from elsewhere. Signing out goes on to a provider, which browsers ask about, too."""
-    issuers = [provider.issuer for provider in request.app.settings.providers if isinstance(provider, OIDCProvider)]
-    targets = " ".join(["'self'", *sorted({"{0.scheme}://{0.netloc}".format(urlsplit(issuer)) for issuer in issuers})])
+    parties = [provider.relying_party for provider in request.app.providers if provider.relying_party is not None]
+    targets = " ".join(["'self'", *sorted({party.origin for party in parties})])
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     )

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from entrepot.actions import single_sign_on
-from entrepot.actions.single_sign_on import Answer
+from entrepot.actions.signing_in import browser_logins, device_logins, sessions
+from entrepot.actions.signing_in.browser_logins import Answer
 from entrepot.http import cookies
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response, json_response
@@ -26,7 +26,7 @@ async def login(request: Request) -> Response:
     """Send the browser to the provider."""
     target = return_to.parse(request.query_text("return_to"))
     redirect_uri = f"{request.base_url}/auth/{request.reference}/callback"
-    started = await single_sign_on.start(request.app, request.reference, redirect_uri, target)
+    started = await browser_logins.start(request.app, request.reference, redirect_uri, target)
     secure = _is_secure(request)
     kept = cookies.write(
         _cookie_of(started.state), started.sealed, seconds=started.seconds, path=COOKIE_PATH, secure=secure
@@ -49,7 +49,7 @@ async def callback(request: Request) -> Response:
         error=error if not error or _ERROR_CODE.fullmatch(error) else "error",
         issuer=request.query("iss"),
     )
-    finished = await single_sign_on.finish(request.app, request.reference, answer, request.origin)
+    finished = await browser_logins.finish(request.app, request.reference, answer, request.origin)
     secure = _is_secure(request)
     bound = cookies.write(_cookie_of(state), "", seconds=0, path=COOKIE_PATH, secure=secure)
     session = cookies.write(cookies.SESSION, finished.session, seconds=finished.seconds, path="/", secure=secure)
@@ -59,9 +59,7 @@ async def callback(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """End the session here, and send the browser to where the provider ends its own."""
     home = request.base_url + return_to.HOME
-    target = await single_sign_on.log_out(
-        request.app, cookies.read(request).get(cookies.SESSION, ""), request.origin, home
-    )
+    target = await sessions.end(request.app, cookies.read(request).get(cookies.SESSION, ""), request.origin, home)
     gone = cookies.write(cookies.SESSION, "", seconds=0, path="/", secure=_is_secure(request))
     return _redirect(target or return_to.HOME, [gone])
 
@@ -70,7 +68,7 @@ async def backchannel_logout(request: Request) -> Response:
     """The provider says that a session is over (OpenID Connect Back-Channel Logout 1.0, section 2.5)."""
     token = (await read_form(request)).get("logout_token", "")
     try:
-        await single_sign_on.log_out_by_provider(request.app, request.reference, token, request.origin)
+        await sessions.end_by_provider(request.app, request.reference, token, request.origin)
     except TokenInvalid as error:
         return json_response(400, {"error": "invalid_request", "error_description": error.message}, [_NO_STORE])
     return json_response(200, {}, [_NO_STORE])
@@ -78,7 +76,7 @@ async def backchannel_logout(request: Request) -> Response:
 
 async def device(request: Request) -> Response:
     """Start a login that is finished in a browser elsewhere (RFC 8628, section 3.2)."""
-    started = await single_sign_on.start_device(request.app, request.reference, request.origin)
+    started = await device_logins.start(request.app, request.reference, request.origin)
     answer: dict[str, object] = {
         "device_code": started.secret,
         "user_code": started.shown.user_code,
@@ -95,7 +93,7 @@ async def device_token(request: Request) -> Response:
     """Whether that login is finished: a session, or why there is none yet (RFC 8628, section 3.5)."""
     secret = (await read_form(request)).get("device_code", "")
     try:
-        answer = await single_sign_on.poll_device(request.app, request.reference, secret, request.origin)
+        answer = await device_logins.poll(request.app, request.reference, secret, request.origin)
     except LoginUnknown as error:
         return _device_error("expired_token", error.message)
     except CredentialsInvalid as error:

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 
-from entrepot.actions import sign_in
+from entrepot.actions.signing_in import external_users
 from entrepot.app import App
 from entrepot.database import topics
 from entrepot.identity.errors import CredentialsInvalid
@@ -19,7 +19,7 @@ _CERTIFICATE_BYTES = 700
 """What remembering one costs, roughly."""
 
 
-async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
+async def check(app: App, header: str, origin: Origin) -> Principal:
     """Raises CredentialsInvalid, AccountDisabled."""
     der = _parse(header)
     fingerprint = hashlib.sha256(der).hexdigest()
@@ -37,11 +37,11 @@ async def with_certificate(app: App, header: str, origin: Origin) -> Principal:
 async def _verify(app: App, der: bytes, fingerprint: str, origin: Origin) -> tuple[Principal, int]:
     """Whose certificate it is, and until when that is believed. Raises CredentialsInvalid, AccountDisabled."""
     now_ms = app.clock()
-    for authority in app.authorities:
+    for authority in app.providers.authorities:
         found = authority.verify(der, now_ms)
         if found is None:
             continue
-        principal = await sign_in.with_external_user(
+        principal = await external_users.sign_in(
             app,
             authority.name,
             found.user,

@@ -3,19 +3,21 @@
 import hashlib
 from dataclasses import dataclass
 
-from entrepot.actions import accounts, acts, sign_in
+from entrepot.actions import accounts, acts
+from entrepot.actions.signing_in import external_users
 from entrepot.app import App
 from entrepot.audit.record import FAILED, Act
 from entrepot.database import topics
 from entrepot.errors import Unauthenticated
-from entrepot.identity import assertions, kubernetes_accounts, users, workloads
+from entrepot.identity import assertions, users, workloads
 from entrepot.identity.assertions import Assertion
 from entrepot.identity.errors import CredentialsInvalid, LoginDelayed, TokenInvalid
+from entrepot.identity.issuers import Issuer
 from entrepot.identity.names import ROBOT_PREFIX
+from entrepot.identity.providers import TokenUsers
 from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
 from entrepot.principal import Caller, Credential, Origin, Principal
-from entrepot.settings import KubernetesProvider, OIDCProvider, Provider
 
 TRUSTED_MS = 60_000
 """How long a token that was verified is taken without verifying it again; never longer than it lives."""
@@ -32,14 +34,7 @@ class _Verified:
     until_ms: int
 
 
-async def with_password(app: App, name: str, password: str, origin: Origin) -> Principal:
-    """As `sign_in.with_password`, for passwords that may be a workload's token. Raises what both raise."""
-    if assertions.looks_like_one(password):
-        return await with_token(app, name, password, origin)
-    return await sign_in.with_password(app, name, password, origin)
-
-
-async def with_token(app: App, name: str, token: str, origin: Origin) -> Principal:
+async def check(app: App, name: str, token: str, origin: Origin) -> Principal:
     """Who a signed token is for. `name` chooses the robot, `robot+NAME`, where the token may be several.
 
     Raises TokenInvalid, CredentialsInvalid, AccountDisabled, ProviderUnavailable.
@@ -72,41 +67,39 @@ async def _verify(app: App, name: str, token: str, origin: Origin) -> _Verified:
 
 
 async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
-    issuer = assertions.issuer_named_in(token)
-    candidates = [provider for provider in app.settings.providers if _issuer(provider) == issuer]
-    if not issuer or not candidates:
+    named = assertions.issuer_named_in(token)
+    candidates = [(one, one.issuer) for one in app.providers if one.issuer is not None and one.issuer.url == named]
+    if not named or not candidates:
         raise TokenInvalid("the token is from an issuer that this registry does not know")
     problem: TokenInvalid | None = None
-    for provider in candidates:
+    for provider, issuer in candidates:
         try:
-            if isinstance(provider, KubernetesProvider):
-                return await _service_account(app, provider, token, origin)
-            return await _robot(app, provider.name, name, token, origin)
+            if provider.token_users is not None:
+                return await _user(app, provider.name, issuer, provider.token_users, token, origin)
+            return await _robot(app, provider.name, issuer, name, token, origin)
         except TokenInvalid as error:
             # Another provider may know the same issuer, for another audience.
             problem = problem or error
     raise problem or TokenInvalid("the token is from an issuer that this registry does not know")
 
 
-async def _service_account(
-    app: App, provider: KubernetesProvider, token: str, origin: Origin
+async def _user(
+    app: App, provider: str, issuer: Issuer, users_by_token: TokenUsers, token: str, origin: Origin
 ) -> tuple[User, Assertion]:
-    issuer, now = app.issuers.of(provider.name), app.clock() // 1000
-    assertion = await assertions.verify(issuer, token, [provider.audience], now)
-    account = kubernetes_accounts.external_user(assertion)
-    principal = await sign_in.with_external_user(
-        app, provider.name, account, origin, credential=WORKLOAD, action="login:workload"
-    )
+    assertion = await assertions.verify(issuer, token, [users_by_token.audience], app.clock() // 1000)
+    known = users_by_token.user_in(assertion)
+    principal = await external_users.sign_in(app, provider, known, origin, credential=WORKLOAD, action="login:workload")
     user = await accounts.find(app, principal)
     if user is None:
         raise CredentialsInvalid("the service account's user was removed meanwhile: try again")
     return user, assertion
 
 
-async def _robot(app: App, provider: str, name: str, token: str, origin: Origin) -> tuple[User, Assertion]:
+async def _robot(
+    app: App, provider: str, issuer: Issuer, name: str, token: str, origin: Origin
+) -> tuple[User, Assertion]:
     rules = await _rules(app, provider)
-    issuer, now = app.issuers.of(provider), app.clock() // 1000
-    assertion = await assertions.verify(issuer, token, {rule.audience for rule in rules}, now)
+    assertion = await assertions.verify(issuer, token, {rule.audience for rule in rules}, app.clock() // 1000)
     matching = workloads.matching(rules, provider, assertion)
     robots = {rule.robot_id: await accounts.by_id(app, rule.robot_id) for rule in matching}
     usable = [robot for robot in robots.values() if robot is not None and robot.usable]
@@ -134,7 +127,3 @@ async def _rules(app: App, provider: str) -> tuple[TrustRule, ...]:
         lambda: app.database.look_up(workloads.of_provider, provider),
         lambda rules: 100 + len(rules) * _RULE_BYTES,
     )
-
-
-def _issuer(provider: Provider) -> str:
-    return provider.issuer if isinstance(provider, OIDCProvider | KubernetesProvider) else ""

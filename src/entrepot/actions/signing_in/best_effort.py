@@ -1,0 +1,23 @@
+"""Writes down what only helps with later logins."""
+
+import logging
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
+
+from sqlalchemy import Connection
+
+from entrepot.app import App
+from entrepot.errors import Unavailable
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
+
+
+async def write(
+    app: App, function: Callable[Concatenate[Connection, P], object], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """Write, or log that it could not be written: nobody is kept out because a disk is full."""
+    try:
+        await app.database.write_soon(function, *args, **kwargs)
+    except Unavailable as error:
+        log.warning("what is known of a login cannot be written: %s", error.message)

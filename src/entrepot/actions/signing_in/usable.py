@@ -1,0 +1,21 @@
+"""Whether somebody who has shown who they are may sign in."""
+
+from entrepot.app import App
+from entrepot.identity.errors import AccountDisabled, TokenInvalid
+from entrepot.identity.users import User
+
+DAY_MS = 24 * 3600 * 1000
+
+
+def require(app: App, user: User) -> None:
+    """Raises AccountDisabled, and TokenInvalid for who has to sign in by the provider again."""
+    days = app.providers.sign_in_again_days(user.provider)
+    if days and (user.refreshed_at_ms or 0) < app.clock() - days * DAY_MS:
+        raise TokenInvalid(
+            f"{user.name} has not signed in by {user.provider} for {days} days: sign in there again, in a browser or "
+            "with entrepot login"
+        )
+    if user.gone:
+        raise AccountDisabled(f"{user.name} is not known to the provider {user.provider} any more, or disabled there")
+    if user.disabled:
+        raise AccountDisabled(f"{user.name} is disabled in this registry: ask an administrator")
