@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts
 from entrepot.app import App
 from entrepot.audit import record
-from entrepot.audit.record import FAILED, REFUSED, Act
+from entrepot.audit.actions import Action
+from entrepot.audit.record import FAILED, REFUSED, Act, Missing
 from entrepot.errors import Denied, Unavailable
 from entrepot.identity import lockout
 from entrepot.identity.users import ROBOT
@@ -58,7 +59,7 @@ async def change_as(app: App, caller: Caller, run: Callable[[Connection], tuple[
     return await app.database.write(both)
 
 
-async def or_refuse(app: App, caller: Caller, action: str, resource: str, doing: Awaitable[T]) -> T:
+async def or_refuse(app: App, caller: Caller, action: Action | Missing, resource: str, doing: Awaitable[T]) -> T:
     """Await what is done; when it turns out that it is not allowed, record that. Raises what it raises."""
     try:
         return await doing
@@ -67,7 +68,7 @@ async def or_refuse(app: App, caller: Caller, action: str, resource: str, doing:
         raise
 
 
-async def refuse(app: App, caller: Caller, action: str, resource: str, reason: str) -> None:
+async def refuse(app: App, caller: Caller, action: Action | Missing, resource: str, reason: str) -> None:
     who = lockout.network_of(caller.origin.address) if caller.principal.is_anonymous else caller.principal.key
     act = Act(action, resource, outcome=REFUSED, reason=reason)
     if not app.failures.take(who):
@@ -92,7 +93,7 @@ async def fail(app: App, origin: Origin, act: Act) -> int:
 
 def too_many(app: App, caller: Caller) -> None:
     """Record that requests of this user, or of nobody from this address, are refused: once for each and half minute."""
-    act = Act("request:limit", "", outcome=REFUSED, reason="too many requests: only counted")
+    act = Act(Action.REQUEST_LIMIT, "", outcome=REFUSED, reason="too many requests: only counted")
     app.pulls.add_flood(app.clock(), caller, act)
 
 
@@ -101,7 +102,7 @@ def gather(app: App, caller: Caller, act: Act) -> None:
     app.pulls.add_act(app.clock(), caller, act)
 
 
-async def pulled(app: App, caller: Caller, action: str, repository: str, digest: str, tag: str | None) -> None:
+async def pulled(app: App, caller: Caller, action: Action, repository: str, digest: str, tag: str | None) -> None:
     """Record that content goes out, soon."""
     if app.settings.audit.pulls:
         owner = await accounts.owner_key(app, caller.principal) if caller.principal.provider == ROBOT else None

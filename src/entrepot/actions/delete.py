@@ -2,6 +2,7 @@
 
 from entrepot.actions import acts
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import blobs, manifests, tags
 from entrepot.content.preconditions import Precondition
@@ -12,7 +13,7 @@ from entrepot.principal import Caller
 
 async def tag(app: App, caller: Caller, repository: RepositoryName, name: Tag, precondition: Precondition) -> None:
     """Raises ManifestUnknown, PreconditionFailed."""
-    act = Act("tag:delete", f"repository:{repository}", detail={"tag": name})
+    act = Act(Action.TAG_DELETE, f"repository:{repository}", detail={"tag": name})
     await acts.change(app, caller, act, lambda connection: tags.remove(connection, repository, name, precondition))
 
 
@@ -24,7 +25,7 @@ async def manifest(
     precondition: Precondition,
 ) -> None:
     """Raises ManifestUnknown, ManifestInUse, PreconditionFailed."""
-    act = Act("manifest:delete", f"repository:{repository}", digest)
+    act = Act(Action.MANIFEST_DELETE, f"repository:{repository}", digest)
     await acts.change(
         app, caller, act, lambda connection: manifests.remove(connection, repository, digest, precondition)
     )
@@ -32,5 +33,5 @@ async def manifest(
 
 async def blob(app: App, caller: Caller, repository: RepositoryName, digest: Digest) -> None:
     """Raises BlobUnknown, BlobInUse."""
-    act = Act("blob:delete", f"repository:{repository}", digest)
+    act = Act(Action.BLOB_DELETE, f"repository:{repository}", digest)
     await acts.change(app, caller, act, lambda connection: blobs.unlink(connection, repository, digest))

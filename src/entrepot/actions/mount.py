@@ -1,11 +1,9 @@
 """Mounting: a repository gets a blob that another one has, without its bytes moving."""
 
-from sqlalchemy import Connection
-
 from entrepot.access.permissions import Permission
 from entrepot.actions import acts, authorize
 from entrepot.app import App
-from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import blobs
 from entrepot.oci.digest import Digest
@@ -27,6 +25,7 @@ async def blob(
     None when that cannot be done, whatever the reason: the answer does not tell whether the blob exists.
     """
     sources = [source] if source is not None else await app.database.read(blobs.holders, digest)
+    now_ms = app.clock()
     for candidate in sources:
         # As far as the credentials reach, too: a token for one repository brings nothing from another.
         if not await authorize.may(app, caller, Permission.REPOSITORY_PULL, candidate):
@@ -34,15 +33,9 @@ async def blob(
         stored = await app.database.look_up(blobs.find, candidate, digest)
         if stored is None or not await _is_whole(app, stored):
             continue
-        act = Act("blob:mount", f"repository:{repository}", digest, detail={"from": candidate})
-        composed = await acts.compose(app, caller, act)
-        return await app.database.write(_link, repository, digest, app.clock(), composed)
+        act = Act(Action.BLOB_MOUNT, f"repository:{repository}", digest, detail={"from": candidate})
+        return await acts.change(app, caller, act, lambda within: blobs.link(within, repository, digest, now_ms))
     return None
-
-
-def _link(connection: Connection, repository: RepositoryName, digest: Digest, now_ms: int, act: bytes) -> StoredBlob:
-    record.write(connection, act)
-    return blobs.link(connection, repository, digest, now_ms)
 
 
 async def _is_whole(app: App, stored: StoredBlob) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Container
 
 from entrepot.actions import acts
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.content import blobs, manifests
 from entrepot.content.errors import BlobUnknown, ManifestUnknown
 from entrepot.content.manifests import StoredManifest
@@ -25,7 +26,7 @@ async def manifest(
     stored = await find_manifest(app, repository, reference)
     if stored.digest not in known:
         tag = reference if isinstance(reference, Tag) else None
-        await acts.pulled(app, caller, "manifest:pull", repository, stored.digest, tag)
+        await acts.pulled(app, caller, Action.MANIFEST_PULL, repository, stored.digest, tag)
     return stored
 
 
@@ -55,7 +56,7 @@ async def blob(
     if digest in known:
         return stored, None
     access = await app.store.open(stored)
-    await acts.pulled(app, caller, "blob:pull", repository, digest, None)
+    await acts.pulled(app, caller, Action.BLOB_PULL, repository, digest, None)
     return stored, access
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts
 from entrepot.app import App
 from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import manifests, tags
 from entrepot.content.preconditions import ALWAYS, Precondition
@@ -41,7 +42,7 @@ async def manifest(
     sparse = app.settings.registry.allow_sparse_manifests
     unique = tuple(dict.fromkeys(names))
     detail = {"tags": list(unique)} if unique else None
-    act = await acts.compose(app, caller, Act("manifest:push", f"repository:{repository}", digest, detail=detail))
+    act = await acts.compose(app, caller, Act(Action.MANIFEST_PUSH, f"repository:{repository}", digest, detail=detail))
     moves = _Moves(app.clock(), caller, await accounts.owner_key(app, caller.principal))
     conditions: dict[Digest | Tag, Precondition] = {reference: precondition}
     await app.database.write(
@@ -69,7 +70,7 @@ class _Moves:
     owner: str | None
 
     def compose(self, repository: RepositoryName, tag: Tag, digest: Digest, before: Digest) -> bytes:
-        act = Act("tag:move", f"repository:{repository}", digest, detail={"tag": tag, "from": before})
+        act = Act(Action.TAG_MOVE, f"repository:{repository}", digest, detail={"tag": tag, "from": before})
         return record.compose(self.at_ms, self.caller, act, owner=self.owner)
 
 

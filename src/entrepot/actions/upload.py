@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from entrepot.actions import acts
 from entrepot.app import App
-from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import blobs, uploads
 from entrepot.content.errors import UploadChanged, too_large
@@ -181,10 +181,16 @@ async def _record(
     app: App, caller: Caller, repository: RepositoryName, stored: StoredBlob, recorded: UploadState | None
 ) -> StoredBlob:
     """The bytes are on stable storage: make the row. Of two equal blobs one is kept, and it is a whole one."""
-    act = Act("blob:push", f"repository:{repository}", stored.digest, detail={"size": stored.size})
-    composed = await acts.compose(app, caller, act)
+    act = Act(Action.BLOB_PUSH, f"repository:{repository}", stored.digest, detail={"size": stored.size})
+    now_ms = app.clock()
+
+    def make_row(connection: Connection) -> StoredBlob:
+        if recorded is not None and not uploads.claim(connection, recorded):
+            raise UploadChanged("another request finished or cancelled this upload: ask whether the blob is there")
+        return blobs.record(connection, repository, stored, now_ms)
+
     try:
-        known = await app.database.write(_record_row, repository, stored, recorded, app.clock(), composed)
+        known = await acts.change(app, caller, act, make_row)
     except EntrepotError as error:
         # A database that fails in another way than for want of room may have made the row: then the bytes stay.
         if stored.location is not None and (isinstance(error, StorageFull) or not isinstance(error, Unavailable)):
@@ -201,17 +207,3 @@ async def _record(
         # Not waited for: how long it takes would tell that others have pushed the same bytes.
         app.store.delete_soon(stored.location)
     return known
-
-
-def _record_row(
-    connection: Connection,
-    repository: RepositoryName,
-    stored: StoredBlob,
-    recorded: UploadState | None,
-    now_ms: int,
-    act: bytes,
-) -> StoredBlob:
-    if recorded is not None and not uploads.claim(connection, recorded):
-        raise UploadChanged("another request finished or cancelled this upload: ask whether the blob is there")
-    record.write(connection, act)
-    return blobs.record(connection, repository, stored, now_ms)

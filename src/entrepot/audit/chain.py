@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, String, delete, select, update
 
+from entrepot.audit.actions import Action
 from entrepot.audit.hashing import START, canonical, hash_of, link, time_ms
 from entrepot.audit.tables import audit_chain, audit_pending, audit_records
 from entrepot.database.database import Database
@@ -112,7 +113,7 @@ def _parsed(text: str) -> tuple[dict[str, Any], int]:
         record = orjson.loads(text)
         return record, time_ms(record["time"])
     except (ValueError, TypeError, KeyError, AttributeError):
-        return {"action": "audit:unreadable", "detail": {"text": text}, "outcome": "failed"}, 0
+        return {"action": Action.AUDIT_UNREADABLE, "detail": {"text": text}, "outcome": "failed"}, 0
 
 
 def _searched(value: object, characters_max: int) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.principal import ANONYMOUS, NOWHERE, Caller, Origin
 
@@ -59,7 +60,7 @@ class PullLog:
         self,
         at_ms: int,
         caller: Caller,
-        action: str,
+        action: Action,
         resource: str,
         digest: str | None,
         tag: str | None = None,

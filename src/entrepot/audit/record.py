@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NewType, TypeVar
 
 import orjson
 from sqlalchemy import Connection, insert
 
+from entrepot.audit.actions import Action
 from entrepot.audit.tables import audit_pending
 from entrepot.database.statements import Statement
 from entrepot.principal import Caller
 
+Missing = NewType("Missing", str)
+"""A permission that was missing, where nothing else is known of what was to be done."""
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 """`refused` by a rule, `failed` for want of a proof or a resource."""
 TEXT_CHARACTERS_MAX = 512
@@ -23,12 +26,12 @@ _INSERT = Statement(insert(audit_pending))
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """`action` is `kind:verb`, `resource` `kind:name` (`repository:team/app`, `user:local:alice`).
+    """`resource` is `kind:name` (`repository:team/app`, `user:local:alice`).
 
     `reason` says why it was refused or failed; `detail` what else is to be known, never a secret.
     """
 
-    action: str
+    action: Action | Missing
     resource: str
     digest: str | None = None
     outcome: str = DONE

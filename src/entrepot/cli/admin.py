@@ -29,6 +29,7 @@ def reset_password(
 ) -> None:
     """Set the password of a user, enable the user, and forget wrong passwords. The registry may be running."""
     from entrepot.actions.manage import recover
+    from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
     from entrepot.cli import direct
     from entrepot.clock import system_clock
@@ -37,7 +38,7 @@ def reset_password(
     settings = direct.load(data, config)
     password, generated = new_password(stdin=password_stdin, generate=generate)
     passwords.check_rules(name, password, settings.login.password_characters_min)
-    act = Act("password:reset", f"user:local:{name}", detail={"administrator": administrator})
+    act = Act(Action.PASSWORD_RESET, f"user:local:{name}", detail={"administrator": administrator})
     password_hash = passwords.hash_password(password)
     direct.change(
         settings, act, recover.reset_password, name, password_hash, system_clock(), administrator=administrator

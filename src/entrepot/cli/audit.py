@@ -11,7 +11,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from entrepot import settings as settings_module
-from entrepot.audit import chain, export, forward, heads, record, segments, witness
+from entrepot.audit import actions, chain, export, forward, heads, record, segments, witness
 from entrepot.audit import verify as verification
 from entrepot.audit.hashing import time_text
 from entrepot.audit.query import Filter
@@ -185,7 +185,7 @@ def accept_restored(
             kept = None
         before = {"signed_seq": kept["seq"], "signed_hash": kept["hash"]} if kept is not None else {}
         ends, _ = await database.read(chain.end)
-        act = Act("audit:accept-restored", "registry", detail={**before, "database_seq": ends})
+        act = Act(actions.Action.AUDIT_ACCEPT_RESTORED, "registry", detail={**before, "database_seq": ends})
         await database.write(record.write, direct.composed_record(act))
         return await heads.accept(database, kept_here), before
 

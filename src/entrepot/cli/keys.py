@@ -24,6 +24,7 @@ def rotate(
 
     Tokens that were signed before stay good until they expire; keys whose tokens have all expired are removed.
     """
+    from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
     from entrepot.cli import direct
     from entrepot.clock import system_clock
@@ -32,7 +33,7 @@ def rotate(
     settings = direct.load(data, config)
     directory = settings.keys_directory
     direct.keys_of(settings)
-    act = Act("keys:rotate", "registry", detail={"revoke": revoke})
+    act = Act(Action.KEYS_ROTATE, "registry", detail={"revoke": revoke})
     made, removed = direct.change(
         settings, act, lambda _: token_keys.rotate(directory, system_clock() // 1000, revoke=revoke)
     )
@@ -51,6 +52,7 @@ def adopt(
 
     Bearer tokens and uploads under way end, and the audit log is signed by another key from now on.
     """
+    from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
     from entrepot.cli import direct
     from entrepot.errors import Invalid
@@ -62,7 +64,7 @@ def adopt(
     own = key_identity.fingerprint(keys)[:12]
     if not yes and not confirm(f"Replicas with other keys than {own} will not start. Go on?"):
         raise Invalid("nothing was changed")
-    direct.change(settings, Act("keys:adopt", "registry", detail={"keys": own}), key_identity.adopt, keys)
+    direct.change(settings, Act(Action.KEYS_ADOPT, "registry", detail={"keys": own}), key_identity.adopt, keys)
     say(f"the registry's keys are {own} now")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.cli import direct
 from entrepot.cli.options import ConfigFile, Data
@@ -43,7 +44,7 @@ def adopt(
             identity = await store_identity.adopt(database, store)
         finally:
             await store.close()
-        act = Act("storage:adopt", "registry", detail={"store": identity.id, "generation": identity.generation})
+        act = Act(Action.STORAGE_ADOPT, "registry", detail={"store": identity.id, "generation": identity.generation})
         await database.write(record.write, direct.composed_record(act))
         return identity
 

@@ -3,6 +3,7 @@
 from entrepot.access.decision import Beyond, Decision, Where, Why
 from entrepot.access.permissions import Permission
 from entrepot.actions import acts, authorize, explain
+from entrepot.audit.record import Missing
 from entrepot.errors import Unauthenticated
 from entrepot.http.messages import Headers, Request
 from entrepot.oci.name import is_repository_name
@@ -48,7 +49,7 @@ async def _refuse(request: Request, decision: Decision) -> None:
         raise Challenged(f"{said}: ask for one with the scope in the challenge")
     refusal = explain.refusal(decision)
     where = authorize.resource(asked.permission, asked.where)
-    await acts.refuse(request.app, caller, asked.permission.value, where, refusal.message)
+    await acts.refuse(request.app, caller, Missing(asked.permission.value), where, refusal.message)
     raise refusal
 
 

@@ -8,6 +8,7 @@ from entrepot.access.conditions import Context
 from entrepot.actions import accounts, acts
 from entrepot.actions.signing_in.passwords import confirm as confirm_password
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict
 from entrepot.identity import groups, handed_out, passwords, users
@@ -56,7 +57,7 @@ async def change_password(app: App, caller: Caller, current: str, new: str) -> N
             raise Conflict("the password was changed meanwhile: sign in again")
         handed_out.end(connection, users.change(connection, now, password_hash=password_hash))
 
-    act = Act("password:change", f"user:{user.key}", detail={"by": "the user"})
+    act = Act(Action.PASSWORD_CHANGE, f"user:{user.key}", detail={"by": "the user"})
     await acts.change(app, caller, act, run)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from entrepot.actions import acts
 from entrepot.app import App
 from entrepot.audit import chain, export, forward, heads, query
+from entrepot.audit.actions import Action
 from entrepot.audit.export import described
 from entrepot.audit.query import Filter, Page
 from entrepot.audit.record import Act
@@ -47,7 +48,7 @@ async def find(app: App, caller: Caller, wanted: Filter, where: str, after: int 
 
     Who reads leaves a record, too, soon after.
     """
-    acts.gather(app, caller, Act("audit:read", where, detail={"filter": described(wanted)}))
+    acts.gather(app, caller, Act(Action.AUDIT_READ, where, detail={"filter": described(wanted)}))
     await chain.seal_all(app.database)
     return await app.database.read(query.find, wanted, after, limit)
 
@@ -55,7 +56,7 @@ async def find(app: App, caller: Caller, wanted: Filter, where: str, after: int 
 async def export_lines(app: App, caller: Caller, wanted: Filter, format_: str, where: str) -> AsyncIterator[bytes]:
     """Lines of an export, some at a time. The record of it is kept before this returns, and is in the export."""
     detail = {"format": format_, "filter": described(wanted)}
-    await acts.keep(app, caller, Act("audit:export", where, detail=detail))
+    await acts.keep(app, caller, Act(Action.AUDIT_EXPORT, where, detail=detail))
     if format_ == CEF:
         return _cef(app, wanted)
     return export.lines(app.database, app.witness, wanted, app.clock)

@@ -17,7 +17,7 @@ from entrepot.actions.authorize import place_resource
 from entrepot.actions.manage import standing
 from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
-from entrepot.audit import record
+from entrepot.audit.actions import Action
 from entrepot.audit.hashing import time_text
 from entrepot.audit.record import Act
 from entrepot.errors import Denied
@@ -93,13 +93,12 @@ async def add(app: App, caller: Caller, terms: Terms) -> tuple[Shown, bool]:
         detail["condition"] = terms.condition
     if terms.expires_at_ms is not None:
         detail["expires_at"] = time_text(terms.expires_at_ms)
-    act = Act("grant:create", place_resource(terms.place), detail=detail)
-    composed = await acts.compose(app, caller, act)
+    act = Act(Action.GRANT_CREATE, place_resource(terms.place), detail=detail)
     if terms.condition is not None:
         conditions.check(terms.condition)
     asked = await standing.context(app, caller)
 
-    def run(connection: Connection) -> tuple[Shown, bool]:
+    def run(connection: Connection) -> tuple[tuple[Shown, bool], list[Act]]:
         now_ms = app.clock()
         roles.lock(connection, terms.role, to_change=False)
         role = roles.require(connection, terms.role)
@@ -118,12 +117,9 @@ async def add(app: App, caller: Caller, terms: Terms) -> tuple[Shown, bool]:
             created_by=caller.principal.key,
             now_ms=now_ms,
         )
-        if new:
-            record.write(connection, composed)
-        return Shown(grant, terms.subject), new
+        return (Shown(grant, terms.subject), new), [act] if new else []
 
-    where = place_resource(terms.place)
-    return await acts.or_refuse(app, caller, "grant:create", where, app.database.write(run))
+    return await acts.or_refuse(app, caller, act.action, act.resource, acts.change_as(app, caller, run))
 
 
 async def remove(app: App, caller: Caller, known: Shown, expect: Expect) -> None:
@@ -135,7 +131,7 @@ async def remove(app: App, caller: Caller, known: Shown, expect: Expect) -> None
 
     grant = known.grant
     detail = {"id": grant.id, "role": grant.role, "subject": known.subject or grant.subject.kind}
-    act = Act("grant:delete", place_resource(grant.place), detail=detail)
+    act = Act(Action.GRANT_DELETE, place_resource(grant.place), detail=detail)
     await acts.change(app, caller, act, run)
 
 

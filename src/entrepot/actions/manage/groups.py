@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict
 from entrepot.identity import groups, users
@@ -36,7 +37,7 @@ async def put(
         else:
             groups.describe(connection, before, description)
             group = groups.require(connection, provider, name)
-        return (group, before is None), [Act("group:put", f"group:{group.key}", detail={"new": before is None})]
+        return (group, before is None), [Act(Action.GROUP_PUT, f"group:{group.key}", detail={"new": before is None})]
 
     return await acts.change_as(app, caller, run)
 
@@ -52,7 +53,7 @@ async def remove(app: App, caller: Caller, provider: str, name: str, expect: Exp
         expect(group)
         groups.remove(connection, group)
 
-    await acts.change(app, caller, Act("group:delete", f"group:{provider}:{name}"), run)
+    await acts.change(app, caller, Act(Action.GROUP_DELETE, f"group:{provider}:{name}"), run)
 
 
 async def add_member(app: App, caller: Caller, name: str, provider: str, user_name: str) -> None:
@@ -67,10 +68,10 @@ async def add_member(app: App, caller: Caller, name: str, provider: str, user_na
         if user.linked_to is not None:
             raise Conflict(f"{user.key} is a login of {users.account(connection, user).key}: add that one")
         added = groups.add_member(connection, current, user)
-        return None, [Act("group:add-member", f"group:{current.key}", detail={"user": user.key})] if added else []
+        return None, [Act(Action.GROUP_ADD_MEMBER, f"group:{current.key}", detail={"user": user.key})] if added else []
 
     doing = acts.change_as(app, caller, run)
-    await acts.or_refuse(app, caller, "group:add-member", f"group:{LOCAL}:{name}", doing)
+    await acts.or_refuse(app, caller, Action.GROUP_ADD_MEMBER, f"group:{LOCAL}:{name}", doing)
 
 
 async def remove_member(app: App, caller: Caller, name: str, provider: str, user_name: str) -> None:
@@ -83,4 +84,4 @@ async def remove_member(app: App, caller: Caller, name: str, provider: str, user
             raise UserUnknown(f"{user.key} is no member of {group.key}")
 
     detail = {"user": f"{provider}:{user_name}"}
-    await acts.change(app, caller, Act("group:remove-member", f"group:{LOCAL}:{name}", detail=detail), run)
+    await acts.change(app, caller, Act(Action.GROUP_REMOVE_MEMBER, f"group:{LOCAL}:{name}", detail=detail), run)

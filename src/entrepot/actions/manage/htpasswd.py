@@ -9,6 +9,7 @@ from entrepot.actions.manage import standing
 from entrepot.actions.manage.standing import Standing
 from entrepot.actions.manage.users import require_may_set_password
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid, TooLarge
 from entrepot.identity import handed_out, passwords, users
@@ -98,7 +99,7 @@ def _import(connection: Connection, acting: Standing, entry: Entry, imported: Im
     if user is None:
         users.add(connection, LOCAL, entry.name, password_hash=entry.password_hash, now_ms=now_ms)
         imported.created.append(entry.name)
-        return Act("user:create", resource, detail={"from": "htpasswd"})
+        return Act(Action.USER_CREATE, resource, detail={"from": "htpasswd"})
     if not replace:
         imported.kept.append(entry.name)
         return None
@@ -106,4 +107,4 @@ def _import(connection: Connection, acting: Standing, entry: Entry, imported: Im
     users.change(connection, user, password_hash=entry.password_hash)
     handed_out.end(connection, user)
     imported.replaced.append(entry.name)
-    return Act("password:change", resource, detail={"from": "htpasswd"})
+    return Act(Action.PASSWORD_CHANGE, resource, detail={"from": "htpasswd"})

@@ -13,6 +13,7 @@ from entrepot.actions import acts
 from entrepot.actions.authorize import place_resource
 from entrepot.actions.manage import standing
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content.repositories import Reader
 from entrepot.errors import Denied
@@ -87,4 +88,4 @@ def _require_may_publish(connection: Connection, asked: Context, path: str) -> N
 
 
 def _act(path: str, visibility: str) -> Act:
-    return Act("namespace:visibility", place_resource(place(path)), detail={"visibility": visibility})
+    return Act(Action.NAMESPACE_VISIBILITY, place_resource(place(path)), detail={"visibility": visibility})

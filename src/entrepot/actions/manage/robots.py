@@ -15,6 +15,7 @@ from entrepot.actions.manage import users as manage_users
 from entrepot.actions.manage.standing import Standing
 from entrepot.actions.manage.users import Expect, View
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Denied, Invalid
 from entrepot.identity import handed_out, tokens, users, workloads
@@ -86,7 +87,7 @@ async def put(
             made = users.add(connection, ROBOT, name, owner_id=default_owner, now_ms=app.clock())
             made = users.change(connection, made, **values) if values else made
             view = manage_users.view(connection, made)
-            return (view, True), [Act("robot:create", f"user:{made.key}", detail={"owner": view.owner})]
+            return (view, True), [Act(Action.ROBOT_CREATE, f"user:{made.key}", detail={"owner": view.owner})]
         if values.get("disabled") is False and before.disabled:
             _require_may_enable(connection, acting, before)
             values["disabled_by"] = None
@@ -98,7 +99,7 @@ async def put(
         return (view, False), _acts_of(view, different)
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "robot:change", f"user:{ROBOT}:{name}", doing)
+    return await acts.or_refuse(app, caller, Action.ROBOT_CHANGE, f"user:{ROBOT}:{name}", doing)
 
 
 async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
@@ -112,7 +113,7 @@ async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
         tokens.remove_of_user(connection, robot.id)
         users.remove(connection, robot)
 
-    await acts.change(app, caller, Act("robot:delete", f"user:{ROBOT}:{name}"), run)
+    await acts.change(app, caller, Act(Action.ROBOT_DELETE, f"user:{ROBOT}:{name}"), run)
 
 
 def require_unlimited(principal: Principal) -> None:
@@ -144,10 +145,10 @@ async def add_trust_rule(
         if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
             raise Invalid(f"a robot has {TRUST_RULES_MAX} trust rules at most")
         rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())
-        return rule, [_trust_act("trust:create", current, rule)]
+        return rule, [_trust_act(Action.TRUST_CREATE, current, rule)]
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "trust:create", f"user:{ROBOT}:{name}", doing)
+    return await acts.or_refuse(app, caller, Action.TRUST_CREATE, f"user:{ROBOT}:{name}", doing)
 
 
 async def remove_trust_rule(app: App, caller: Caller, name: str, rule_id: int) -> None:
@@ -159,7 +160,7 @@ async def remove_trust_rule(app: App, caller: Caller, name: str, rule_id: int) -
         if rule is None:
             raise TrustRuleUnknown(f"the robot {name} has no trust rule {rule_id}")
         workloads.remove(connection, robot.id, rule.id)
-        return None, [_trust_act("trust:delete", robot, rule)]
+        return None, [_trust_act(Action.TRUST_DELETE, robot, rule)]
 
     await acts.change_as(app, caller, run)
 
@@ -191,14 +192,14 @@ def _acts_of(view: View, different: Mapping[str, object]) -> list[Act]:
     resource, rest, done = f"user:{view.user.key}", set(different) - {"disabled_by"}, []
     if "disabled" in rest:
         rest.remove("disabled")
-        done.append(Act("robot:disable" if view.user.disabled else "robot:enable", resource))
+        done.append(Act(Action.ROBOT_DISABLE if view.user.disabled else Action.ROBOT_ENABLE, resource))
     if rest:
         names = {"display_name": "description", "owner_id": "owner"}
         fields = sorted(names[field] for field in rest)
-        done.append(Act("robot:change", resource, detail={"fields": fields, "owner": view.owner}))
+        done.append(Act(Action.ROBOT_CHANGE, resource, detail={"fields": fields, "owner": view.owner}))
     return done
 
 
-def _trust_act(action: str, robot: User, rule: TrustRule) -> Act:
+def _trust_act(action: Action, robot: User, rule: TrustRule) -> Act:
     detail = {"id": rule.id, "provider": rule.provider, "audience": rule.audience, "claims": dict(rule.claims)}
     return Act(action, f"user:{robot.key}", detail=detail)

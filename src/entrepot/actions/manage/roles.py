@@ -13,6 +13,7 @@ from entrepot.access.roles import Role
 from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.principal import Caller
 
@@ -45,7 +46,7 @@ async def put(app: App, caller: Caller, role: Role, expect: Expect) -> bool:
         return before is None
 
     permissions = sorted(permission.value for permission in role.permissions)
-    act = Act("role:put", f"role:{role.name}", detail={"permissions": permissions})
+    act = Act(Action.ROLE_PUT, f"role:{role.name}", detail={"permissions": permissions})
     doing = acts.change(app, caller, act, run)
     return await acts.or_refuse(app, caller, act.action, act.resource, doing)
 
@@ -58,4 +59,4 @@ async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
         expect(roles.require(connection, name))
         roles.remove(connection, name)
 
-    await acts.change(app, caller, Act("role:delete", f"role:{name}"), run)
+    await acts.change(app, caller, Act(Action.ROLE_DELETE, f"role:{name}"), run)

@@ -10,6 +10,7 @@ from entrepot.actions import accounts, acts
 from entrepot.actions.manage import standing
 from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Denied
 from entrepot.identity import tokens, users
@@ -64,10 +65,10 @@ async def create(app: App, caller: Caller, user: User, wanted: Wanted) -> tuple[
             now_ms=now_ms,
             parent_id=None if made_with is None else made_with.id,
         )
-        return (token, text), [_act("token:create", owner, token)]
+        return (token, text), [_act(Action.TOKEN_CREATE, owner, token)]
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "token:create", f"user:{user.key}", doing)
+    return await acts.or_refuse(app, caller, Action.TOKEN_CREATE, f"user:{user.key}", doing)
 
 
 async def revoke(app: App, caller: Caller, user: User, token_id: str) -> None:
@@ -76,7 +77,7 @@ async def revoke(app: App, caller: Caller, user: User, token_id: str) -> None:
     def run(connection: Connection) -> tuple[None, list[Act]]:
         token = tokens.require(connection, user.id, token_id)
         tokens.remove(connection, token)
-        return None, [_act("token:revoke", user, token)]
+        return None, [_act(Action.TOKEN_REVOKE, user, token)]
 
     await acts.change_as(app, caller, run)
 
@@ -108,11 +109,11 @@ async def rotate(app: App, caller: Caller, user: User, token_id: str, overlap_se
             expires_at_ms=expires_at_ms,
             now_ms=now_ms,
         )
-        act = _act("token:rotate", owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
+        act = _act(Action.TOKEN_ROTATE, owner, token, replaces=old.id, overlap_seconds=overlap_seconds)
         return (token, text), [act]
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "token:rotate", f"user:{user.key}", doing)
+    return await acts.or_refuse(app, caller, Action.TOKEN_ROTATE, f"user:{user.key}", doing)
 
 
 def plain(limit: Limit) -> dict[str, object]:
@@ -165,7 +166,7 @@ def _expiry(lifetime_seconds: int | None, source: Token | None, now_ms: int) -> 
     return min(ends) if ends else None
 
 
-def _act(action: str, user: User, token: Token, **detail: object) -> Act:
+def _act(action: Action, user: User, token: Token, **detail: object) -> Act:
     limits = None if token.limits is None else [plain(limit) for limit in token.limits]
     known = {
         "id": token.id,

@@ -9,6 +9,7 @@ from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.errors import Conflict, Denied, Invalid
 from entrepot.identity import groups, handed_out, passwords, sessions, tokens, users
@@ -98,14 +99,14 @@ async def put_local(
             if wanted.get("administrator"):
                 standing.require_administrator(acting, "making an administrator")
             made = _add(connection, name, values, app.clock())
-            return (view(connection, made), True), [Act("user:create", f"user:{made.key}", detail=_fields(values))]
+            return (view(connection, made), True), [Act(Action.USER_CREATE, f"user:{made.key}", detail=_fields(values))]
         _require_may_change(connection, acting, current, values)
         changed, done = _change(connection, current, values)
         users.require_administrator_left(connection, administrators)
         return (view(connection, changed), False), done
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "user:change", f"user:{LOCAL}:{name}", doing)
+    return await acts.or_refuse(app, caller, Action.USER_CHANGE, f"user:{LOCAL}:{name}", doing)
 
 
 async def change(
@@ -143,7 +144,7 @@ async def change(
         return view(connection, changed), done
 
     doing = acts.change_as(app, caller, run)
-    return await acts.or_refuse(app, caller, "user:change", f"user:{provider}:{name}", doing)
+    return await acts.or_refuse(app, caller, Action.USER_CHANGE, f"user:{provider}:{name}", doing)
 
 
 async def remove(app: App, caller: Caller, provider: str, name: str, expect: Expect) -> None:
@@ -166,10 +167,10 @@ async def remove(app: App, caller: Caller, provider: str, name: str, expect: Exp
         sessions.end_of_user(connection, current.id)
         users.remove(connection, current)
         users.require_administrator_left(connection, administrators)
-        return None, [Act("user:delete", f"user:{current.key}")]
+        return None, [Act(Action.USER_DELETE, f"user:{current.key}")]
 
     doing = acts.change_as(app, caller, run)
-    await acts.or_refuse(app, caller, "user:delete", f"user:{provider}:{name}", doing)
+    await acts.or_refuse(app, caller, Action.USER_DELETE, f"user:{provider}:{name}", doing)
 
 
 async def require_standing(app: App, caller: Caller, user: User) -> None:
@@ -241,11 +242,11 @@ def _change(connection: Connection, user: User, values: Mapping[str, object]) ->
 def _acts_of(user: User, different: Mapping[str, object]) -> list[Act]:
     resource, rest, done = f"user:{user.key}", dict(different), []
     if rest.pop("password_hash", None) is not None:
-        done.append(Act("password:change", resource, detail={"by": "an administrator"}))
+        done.append(Act(Action.PASSWORD_CHANGE, resource, detail={"by": "an administrator"}))
     if "disabled" in rest:
-        done.append(Act("user:disable" if rest.pop("disabled") else "user:enable", resource))
+        done.append(Act(Action.USER_DISABLE if rest.pop("disabled") else Action.USER_ENABLE, resource))
     if rest:
-        done.append(Act("user:change", resource, detail=_fields(rest)))
+        done.append(Act(Action.USER_CHANGE, resource, detail=_fields(rest)))
     return done
 
 
@@ -273,7 +274,7 @@ def _link(connection: Connection, user: User, target: User | None, now_ms: int) 
         handed_out.end(connection, user)
     changed = users.change(connection, user, linked_to=linked_to)
     detail = {"linked_to": None if target is None else target.key}
-    return changed, [Act("user:link", f"user:{user.key}", detail=detail)]
+    return changed, [Act(Action.USER_LINK, f"user:{user.key}", detail=detail)]
 
 
 def _unlink(connection: Connection, user: User, now_ms: int) -> None:

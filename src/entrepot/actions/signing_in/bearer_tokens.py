@@ -7,6 +7,7 @@ from entrepot.access.permissions import REPOSITORY_PERMISSIONS, Permission
 from entrepot.actions import accounts, acts, authorize
 from entrepot.actions.signing_in import failures, refresh_tokens, stored_tokens, usable
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.database import topics
 from entrepot.errors import Invalid
@@ -65,7 +66,7 @@ async def _verify(app: App, token: str, origin: Origin, now: int) -> Bearer:
     except TokenExpired:
         raise
     except TokenInvalid as error:
-        raise await failures.record(app, "", origin, error, action="login:bearer") from None
+        raise await failures.record(app, "", origin, error, action=Action.LOGIN_BEARER) from None
 
 
 async def issue(
@@ -94,7 +95,7 @@ async def issue(
             "not_granted": refused,
             "refresh_token": offline,
         }
-        act = Act("token:issue", f"user:{principal.key}", detail=detail)
+        act = Act(Action.TOKEN_ISSUE, f"user:{principal.key}", detail=detail)
         if offline:
             add = partial(refresh_tokens.add, app=app, principal=principal)
             refresh = await acts.change(app, Caller(principal, origin), act, add)

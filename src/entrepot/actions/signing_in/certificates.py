@@ -7,6 +7,7 @@ import re
 
 from entrepot.actions.signing_in import external_users
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.database import topics
 from entrepot.identity.errors import CredentialsInvalid
 from entrepot.principal import Credential, Origin, Principal
@@ -47,7 +48,7 @@ async def _verify(app: App, der: bytes, fingerprint: str, origin: Origin) -> tup
             found.user,
             origin,
             credential=Credential("certificate", fingerprint[:16]),
-            action="login:certificate",
+            action=Action.LOGIN_CERTIFICATE,
         )
         return principal, min(found.not_after_ms, now_ms + CERTIFICATE_TRUSTED_MS)
     raise CredentialsInvalid("the client certificate is not valid, or from no authority that this registry knows")

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts
 from entrepot.actions.signing_in import usable
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import REFUSED, Act
 from entrepot.errors import StorageFull
 from entrepot.identity import groups, users
@@ -15,7 +16,7 @@ from entrepot.principal import Caller, Credential, Origin, Principal
 
 
 async def sign_in(
-    app: App, provider: str, known: ExternalUser, origin: Origin, *, credential: Credential, action: str
+    app: App, provider: str, known: ExternalUser, origin: Origin, *, credential: Credential, action: Action
 ) -> Principal:
     """Who a provider's user is here: made or brought up to date, and recorded as signed in.
 

@@ -2,6 +2,7 @@
 
 from entrepot.actions import acts
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import FAILED, Act
 from entrepot.errors import EntrepotError
 from entrepot.identity import tokens, users
@@ -15,7 +16,7 @@ async def record(
     name: str,
     origin: Origin,
     error: EntrepotError,
-    action: str = "login:password",
+    action: Action = Action.LOGIN_PASSWORD,
     token: Token | None = None,
 ) -> EntrepotError:
     """Record the failure; what to raise, which is LoginDelayed where there were too many from there.

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts
 from entrepot.actions.signing_in import attempts, best_effort, directories, failures, usable
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.database import topics
 from entrepot.errors import RateLimited, Unauthenticated
@@ -103,7 +104,7 @@ async def _confirm(app: App, name: str, password: str, origin: Origin, key: byte
             raise failures.wrong_password() from None
         raise
     principal = accounts.principal(user, Credential("password"))
-    await acts.keep(app, Caller(principal, origin), Act("login:password", f"user:{user.key}"))
+    await acts.keep(app, Caller(principal, origin), Act(Action.LOGIN_PASSWORD, f"user:{user.key}"))
     trusted_ms = EXTERNAL_TRUSTED_MS if local is None else OWN_TRUSTED_MS
     _keep_confirmed(app, stamp, key, principal, trusted_ms)
     if local is not None:
@@ -120,7 +121,7 @@ async def confirm(app: App, user: User, password: str, origin: Origin) -> None:
     try:
         await _check_password(app, user.name, password, origin)
     except (Unauthenticated, LoginDelayed) as error:
-        await failures.record(app, user.name, origin, error, action="password:confirm")
+        await failures.record(app, user.name, origin, error, action=Action.PASSWORD_CONFIRM)
         if isinstance(error, LoginDelayed):
             raise
         raise PasswordWrong("the current password is wrong") from None

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts
 from entrepot.actions.signing_in import best_effort, failures, stored_tokens, usable
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.errors import Unauthenticated
 from entrepot.identity import tokens, users
 from entrepot.identity.errors import TokenInvalid
@@ -26,7 +27,7 @@ async def check(app: App, text: str, origin: Origin) -> Principal:
         usable.require(app, user)
     except Unauthenticated as error:
         who = user.name if user else ""
-        raise await failures.record(app, who, origin, error, action="login:refresh", token=token) from None
+        raise await failures.record(app, who, origin, error, action=Action.LOGIN_REFRESH, token=token) from None
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         expires_at_ms = now_ms + app.settings.token.refresh_lifetime_seconds * 1000
         await best_effort.write(app, tokens.used, token.id, origin.address, now_ms, expires_at_ms)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from entrepot.actions import accounts, acts
 from entrepot.actions.signing_in import external_users, passwords
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import FAILED, Act
 from entrepot.database import topics
 from entrepot.identity import sessions, users
@@ -47,7 +48,7 @@ async def check(app: App, value: str, origin: Origin) -> Principal | None:
     )
     if session is None:
         acts.gather(
-            app, Caller(ANONYMOUS, origin), Act("login:session", "user:", outcome=FAILED, reason="no such session")
+            app, Caller(ANONYMOUS, origin), Act(Action.LOGIN_SESSION, "user:", outcome=FAILED, reason="no such session")
         )
         return None
     if session.expires_at_ms <= app.clock():
@@ -80,7 +81,7 @@ async def begin_by_password(app: App, name: str, password: str, origin: Origin) 
 
 async def begin_by_provider(app: App, provider: str, signed_in: SignedIn, origin: Origin, return_to: str) -> Finished:
     principal = await external_users.sign_in(
-        app, provider, signed_in.user, origin, credential=SESSION, action="login:oidc"
+        app, provider, signed_in.user, origin, credential=SESSION, action=Action.LOGIN_OIDC
     )
     value, now_ms, seconds = sessions.new_value(), app.clock(), app.settings.login.session_seconds
     await app.database.write(
@@ -113,7 +114,7 @@ async def end(app: App, value: str, origin: Origin, return_to: str) -> str | Non
     if session is None or not await app.database.write(sessions.end, value):
         return None
     principal = Principal(session.user_provider, session.user_name, credential=SESSION, user_id=session.user_id)
-    await acts.keep(app, Caller(principal, origin), Act("logout:session", f"user:{principal.key}"))
+    await acts.keep(app, Caller(principal, origin), Act(Action.LOGOUT_SESSION, f"user:{principal.key}"))
     if not session.id_token:
         return None
     try:
@@ -129,9 +130,9 @@ async def end_by_provider(app: App, provider: str, token: str, origin: Origin) -
     before_ms = (logout.issued_at + 1 + LEEWAY_SECONDS) * 1000
     count = await app.database.write(sessions.end_of_provider, provider, logout.subject, logout.session, before_ms)
     detail: dict[str, object] = {"subject": logout.subject[: users.NAME_CHARACTERS_MAX], "sessions": count}
-    await acts.keep(app, Caller(ANONYMOUS, origin), Act("logout:provider", f"provider:{provider}", detail=detail))
+    await acts.keep(app, Caller(ANONYMOUS, origin), Act(Action.LOGOUT_PROVIDER, f"provider:{provider}", detail=detail))
     return count
 
 
 async def note_failure(app: App, provider: str, origin: Origin, reason: str) -> None:
-    await acts.fail(app, origin, Act("login:oidc", f"provider:{provider}", outcome=FAILED, reason=reason))
+    await acts.fail(app, origin, Act(Action.LOGIN_OIDC, f"provider:{provider}", outcome=FAILED, reason=reason))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from entrepot.actions import accounts
 from entrepot.actions.signing_in import best_effort, failures, usable
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.database import topics
 from entrepot.errors import Unauthenticated
 from entrepot.identity import tokens
@@ -27,7 +28,7 @@ async def check(app: App, text: str, origin: Origin, name: str | None = None) ->
     now_ms = app.clock()
     if token is None or user is None or token.kind == tokens.REFRESH or not tokens.matches(token, text):
         error = TokenInvalid("the token is not valid, or was revoked: make a new one")
-        raise await failures.record(app, name or "", origin, error, action="login:token")
+        raise await failures.record(app, name or "", origin, error, action=Action.LOGIN_TOKEN)
     try:
         if await has_ended(app, token):
             raise TokenInvalid(f"the token {token.name} has expired: make a new one")
@@ -35,7 +36,9 @@ async def check(app: App, text: str, origin: Origin, name: str | None = None) ->
             raise TokenInvalid("the token belongs to another user: sign in with that user's name")
         usable.require(app, user)
     except Unauthenticated as error:
-        raise await failures.record(app, name or user.name, origin, error, action="login:token", token=token) from None
+        raise await failures.record(
+            app, name or user.name, origin, error, action=Action.LOGIN_TOKEN, token=token
+        ) from None
     if token.used_at_ms is None or token.used_at_ms < now_ms - tokens.USED_EVERY_MS:
         await _note_use(app, token, origin)
     kind = "robot" if user.is_robot else "token"

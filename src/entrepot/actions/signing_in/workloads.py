@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from entrepot.actions import accounts, acts
 from entrepot.actions.signing_in import external_users
 from entrepot.app import App
+from entrepot.audit.actions import Action
 from entrepot.audit.record import FAILED, Act
 from entrepot.database import topics
 from entrepot.errors import Unauthenticated
@@ -58,7 +59,9 @@ async def _verify(app: App, name: str, token: str, origin: Origin) -> _Verified:
     try:
         user, assertion = await _identify(app, name, token, origin)
     except Unauthenticated as error:
-        act = Act("login:workload", f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message)
+        act = Act(
+            Action.LOGIN_WORKLOAD, f"user:{name[: users.NAME_CHARACTERS_MAX]}", outcome=FAILED, reason=error.message
+        )
         if wait := await acts.fail(app, origin, act):
             raise LoginDelayed(f"too many wrong credentials: try again in {wait} seconds", wait) from None
         raise
@@ -88,7 +91,9 @@ async def _user(
 ) -> tuple[User, Assertion]:
     assertion = await assertions.verify(issuer, token, [users_by_token.audience], app.clock() // 1000)
     known = users_by_token.user_in(assertion)
-    principal = await external_users.sign_in(app, provider, known, origin, credential=WORKLOAD, action="login:workload")
+    principal = await external_users.sign_in(
+        app, provider, known, origin, credential=WORKLOAD, action=Action.LOGIN_WORKLOAD
+    )
     user = await accounts.find(app, principal)
     if user is None:
         raise CredentialsInvalid("the service account's user was removed meanwhile: try again")
@@ -116,7 +121,7 @@ async def _robot(
         "subject": assertion.subject[: users.NAME_CHARACTERS_MAX],
         "trust_rules": [rule.id for rule in matching if rule.robot_id == robot.id],
     }
-    await acts.keep(app, Caller(principal, origin), Act("login:workload", f"user:{robot.key}", detail=detail))
+    await acts.keep(app, Caller(principal, origin), Act(Action.LOGIN_WORKLOAD, f"user:{robot.key}", detail=detail))
     return robot, assertion
 
 
