@@ -72,10 +72,12 @@ def _add_repository(connection: Connection, entries: list[Entry]) -> None:
     links = [here | {"blob_id": blob_id, "linked_at_ms": now_ms} for blob_id in linked]
     connection.execute(insert(tables.repository_blobs), links)
     connection.execute(insert(tables.manifests), [here | _manifest(entry, now_ms) for entry in entries])
+    contents = [{"manifest_id": entry.id, "payload": entry.payload} for entry in entries]
+    connection.execute(insert(tables.manifest_contents), contents)
     edges = [
-        here | {"manifest_id": entry.id, "blob_id": blob_id}
+        here | {"manifest_id": entry.id, "position": position, "blob_id": blob_id, "kind": kind}
         for entry in entries
-        for blob_id in (FIRST_ID - 1, entry.id)
+        for position, (kind, blob_id) in enumerate((("config", entry.id), ("layer", FIRST_ID - 1)))
     ]
     connection.execute(insert(tables.manifest_blobs), edges)
     connection.execute(insert(tables.tags), [here | _tag(entry, now_ms) for entry in entries])
@@ -90,7 +92,7 @@ def _manifest(entry: Entry, now_ms: int) -> Row:
         "id": entry.id,
         "digest": "sha256:" + sha256(entry.payload).hexdigest(),
         "media_type": MANIFEST_TYPE,
-        "payload": entry.payload,
+        "size": len(entry.payload),
         "pushed_by": "admin",
         "pushed_at_ms": now_ms,
     }

@@ -12,8 +12,10 @@ from pathlib import Path
 TABLES = {
     "repositories": "name",
     "blobs": "digest, size, location",
+    "blob_contents": "blob_id, length(content)",
     "repository_blobs": "repository_id, blob_id",
-    "manifests": "repository_id, digest, media_type, length(payload)",
+    "manifests": "repository_id, digest, media_type, size",
+    "manifest_contents": "manifest_id, length(payload)",
     "manifest_blobs": "manifest_id, position",
     "manifest_children": "manifest_id, position",
     "tags": "repository_id, name, manifest_id",

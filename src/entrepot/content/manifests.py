@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from entrepot.content import blobs, repositories
 from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnknown
 from entrepot.content.preconditions import ALWAYS, Precondition
-from entrepot.content.tables import manifest_blobs, manifest_children, manifests, tags
+from entrepot.content.tables import manifest_blobs, manifest_children, manifest_contents, manifests, tags
 from entrepot.content.tables import repositories as repositories_table
 from entrepot.database import dialect
 from entrepot.database.changes import announce
@@ -30,14 +30,16 @@ class StoredManifest:
     payload: bytes
 
 
-_COLUMNS = (manifests.c.digest, manifests.c.media_type, manifests.c.payload)
+_COLUMNS = (manifests.c.digest, manifests.c.media_type, manifest_contents.c.payload)
 _BY_DIGEST = Statement(
     select(*_COLUMNS)
+    .join(manifest_contents, manifest_contents.c.manifest_id == manifests.c.id)
     .join(repositories_table, repositories_table.c.id == manifests.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), manifests.c.digest == bindparam("digest"))
 )
 _BY_TAG = Statement(
     select(*_COLUMNS)
+    .join(manifest_contents, manifest_contents.c.manifest_id == manifests.c.id)
     .join(tags, tags.c.manifest_id == manifests.c.id)
     .join(repositories_table, repositories_table.c.id == tags.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), tags.c.name == bindparam("tag"))
@@ -47,7 +49,7 @@ _ID = Statement(
         manifests.c.repository_id == bindparam("repository_id"), manifests.c.digest == bindparam("digest")
     )
 )
-_PRESENT = select(manifests.c.digest, func.length(manifests.c.payload).label("size")).where(
+_PRESENT = select(manifests.c.digest, manifests.c.size).where(
     manifests.c.repository_id == bindparam("repository_id"),
     manifests.c.digest.in_(bindparam("digests", expanding=True)),
 )
@@ -62,6 +64,7 @@ _PARENTS = (
     )
 )
 _INSERT = Statement(dialect.insert_or_ignore(manifests, "repository_id", "digest", returning=(manifests.c.id,)))
+_INSERT_CONTENT = Statement(insert(manifest_contents))
 _INSERT_BLOBS = insert(manifest_blobs)
 _INSERT_CHILDREN = insert(manifest_children)
 _DELETE_TAGS = delete(tags).where(tags.c.manifest_id == bindparam("manifest_id"))
@@ -112,8 +115,7 @@ def record(
         media_type=document.media_type,
         artifact_type=document.artifact_type,
         subject=document.subject.digest if document.subject else None,
-        payload=document.payload,
-        referrer_descriptor=document.referrer_descriptor(digest) if document.subject else None,
+        size=len(document.payload),
         pushed_by=pushed_by,
         pushed_at_ms=now_ms,
     )
@@ -129,6 +131,12 @@ def record(
             precondition=precondition,
         )
     manifest_id: int = inserted[0]
+    _INSERT_CONTENT.run(
+        connection,
+        manifest_id=manifest_id,
+        referrer_descriptor=document.referrer_descriptor(digest) if document.subject else None,
+        payload=document.payload,
+    )
     to_blobs = [
         {
             "manifest_id": manifest_id,

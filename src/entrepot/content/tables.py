@@ -3,6 +3,8 @@
 Blobs are stored once for the whole registry; a repository can read one only through its row in repository_blobs.
 Strong edges: tag to manifest, manifest or index to blob, index to child manifest. A subject is a weak one: it may not
 be there.
+
+Bytes are apart from facts: lists and checks read rows of a hundred bytes, and do not walk over payloads of thousands.
 """
 
 from sqlalchemy import (
@@ -41,9 +43,16 @@ blobs = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False, unique=True),
     Column("size", BigInteger, nullable=False),
+    # Where the store has the bytes; null where they are in blob_contents.
     Column("location", ascii_text(255), unique=True),
-    Column("content", LargeBinary),
     Column("created_at_ms", TimestampMs, nullable=False),
+)
+
+blob_contents = Table(
+    "blob_contents",
+    metadata,
+    Column("blob_id", Id, ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
 )
 
 repository_blobs = Table(
@@ -66,12 +75,21 @@ manifests = Table(
     Column("media_type", String(255), nullable=False),
     Column("artifact_type", String(255)),
     Column("subject", ascii_text(DIGEST_CHARACTERS_MAX)),
-    Column("payload", LargeBinary, nullable=False),
-    Column("referrer_descriptor", LargeBinary),
+    # Of the payload, in bytes.
+    Column("size", Integer, nullable=False),
     Column("pushed_by", String(320), nullable=False),
     Column("pushed_at_ms", TimestampMs, nullable=False),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifests_subject", "repository_id", "subject", "id"),
+)
+
+manifest_contents = Table(
+    "manifest_contents",
+    metadata,
+    Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # As a list of referrers has it. Before the payload, which is not walked through to read it.
+    Column("referrer_descriptor", LargeBinary),
+    Column("payload", LargeBinary, nullable=False),
 )
 
 manifest_blobs = Table(
@@ -124,9 +142,10 @@ uploads = Table(
     Column("owner", ascii_text(320), nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("parts", Text, nullable=False),
-    Column("content", LargeBinary, nullable=False),
     Column("cancelled", Boolean, nullable=False),
     Column("expires_at_ms", TimestampMs, nullable=False),
+    # The last column, and not a table of its own: the row is there for a moment, and mostly read for this.
+    Column("content", LargeBinary, nullable=False),
     Index(None, "owner"),
     Index(None, "expires_at_ms"),
 )

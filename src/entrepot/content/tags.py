@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import ManifestUnknown
@@ -44,7 +44,7 @@ _TAGGED = (
         tags.c.name,
         manifests.c.digest,
         manifests.c.media_type,
-        func.length(manifests.c.payload),
+        manifests.c.size,
         manifests.c.pushed_by,
         tags.c.updated_at_ms,
     )

@@ -89,11 +89,17 @@ def upgrade() -> None:
         sa.Column("digest", ascii_text(135), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("location", ascii_text(255), nullable=True),
-        sa.Column("content", sa.LargeBinary(), nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_blobs"),
         sa.UniqueConstraint("digest", name="uq_blobs_digest"),
         sa.UniqueConstraint("location", name="uq_blobs_location"),
+    )
+    op.create_table(
+        "blob_contents",
+        sa.Column("blob_id", Id, autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name="fk_blob_contents_blob_id_blobs", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("blob_id", name="pk_blob_contents"),
     )
     op.create_table(
         "changes",
@@ -179,9 +185,9 @@ def upgrade() -> None:
         sa.Column("owner", ascii_text(320), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("parts", sa.Text(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_uploads"),
     )
     op.create_index("ix_uploads_expires_at_ms", "uploads", ["expires_at_ms"], unique=False)
@@ -265,8 +271,7 @@ def upgrade() -> None:
         sa.Column("media_type", sa.String(length=255), nullable=False),
         sa.Column("artifact_type", sa.String(length=255), nullable=True),
         sa.Column("subject", ascii_text(135), nullable=True),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("referrer_descriptor", sa.LargeBinary(), nullable=True),
+        sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("pushed_by", sa.String(length=320), nullable=False),
         sa.Column("pushed_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name="fk_manifests_repository_id_repositories"),
@@ -274,6 +279,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("repository_id", "digest", name="uq_manifests_repository_id_digest"),
     )
     op.create_index("ix_manifests_subject", "manifests", ["repository_id", "subject", "id"], unique=False)
+    op.create_table(
+        "manifest_contents",
+        sa.Column("manifest_id", Id, autoincrement=False, nullable=False),
+        sa.Column("referrer_descriptor", sa.LargeBinary(), nullable=True),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["manifest_id"], ["manifests.id"], name="fk_manifest_contents_manifest_id_manifests", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("manifest_id", name="pk_manifest_contents"),
+    )
     op.create_table(
         "repository_blobs",
         sa.Column("repository_id", Id, nullable=False),
