@@ -79,7 +79,7 @@ def _add_repository(connection: Connection, entries: list[Entry]) -> None:
         for entry in entries
         for position, (kind, blob_id) in enumerate((("config", entry.id), ("layer", FIRST_ID - 1)))
     ]
-    connection.execute(insert(tables.manifest_blobs), edges)
+    connection.execute(insert(tables.edges), edges)
     connection.execute(insert(tables.tags), [here | _tag(entry, now_ms) for entry in entries])
 
 

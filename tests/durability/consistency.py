@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 from entrepot.content.tables import (
     blob_contents,
     blobs,
-    manifest_blobs,
+    edges,
     manifest_contents,
     manifests,
     repository_blobs,
@@ -81,12 +81,11 @@ def _linked(connection: Connection, manifest_id: int) -> set[str]:
     """The blobs that a manifest holds, of those that its repository may read."""
     held = (
         select(blobs.c.digest)
-        .join(manifest_blobs, manifest_blobs.c.blob_id == blobs.c.id)
+        .join(edges, edges.c.blob_id == blobs.c.id)
         .join(
             repository_blobs,
-            (repository_blobs.c.blob_id == blobs.c.id)
-            & (repository_blobs.c.repository_id == manifest_blobs.c.repository_id),
+            (repository_blobs.c.blob_id == blobs.c.id) & (repository_blobs.c.repository_id == edges.c.repository_id),
         )
-        .where(manifest_blobs.c.manifest_id == manifest_id)
+        .where(edges.c.manifest_id == manifest_id)
     )
     return set(connection.execute(held).scalars())

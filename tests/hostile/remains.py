@@ -16,8 +16,7 @@ TABLES = {
     "repository_blobs": "repository_id, blob_id",
     "manifests": "repository_id, digest, media_type, size",
     "manifest_contents": "manifest_id, length(payload)",
-    "manifest_blobs": "manifest_id, position",
-    "manifest_children": "manifest_id, position",
+    "edges": "manifest_id, position, kind, blob_id, digest",
     "tags": "repository_id, name, manifest_id",
     "uploads": "id, owner, offset, parts, cancelled",
 }

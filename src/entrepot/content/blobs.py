@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown
-from entrepot.content.tables import blob_contents, blobs, manifest_blobs, repository_blobs
+from entrepot.content.tables import blob_contents, blobs, edges, repository_blobs
 from entrepot.content.tables import repositories as repositories_table
 from entrepot.database import dialect
 from entrepot.database.changes import announce
@@ -52,9 +52,10 @@ _INSERT_CONTENT = Statement(dialect.insert_or_ignore(blob_contents, "blob_id"))
 _FACTS = Statement(select(blobs.c.id, blobs.c.size, blobs.c.location).where(blobs.c.digest == bindparam("digest")))
 _LINK = Statement(dialect.insert_or_ignore(repository_blobs, "repository_id", "blob_id"))
 _NEEDED = (
-    select(manifest_blobs.c.manifest_id)
+    select(edges.c.manifest_id)
     .where(
-        manifest_blobs.c.repository_id == bindparam("repository_id"), manifest_blobs.c.blob_id == bindparam("blob_id")
+        edges.c.repository_id == bindparam("repository_id"),
+        (edges.c.blob_id == bindparam("blob_id")) | (edges.c.digest == bindparam("digest")),
     )
     .limit(1)
 )
@@ -136,7 +137,7 @@ def unlink(connection: Connection, repository: RepositoryName, digest: Digest) -
     if blob_id is None:
         raise BlobUnknown(f"there is no blob {digest} in {repository}", {"digest": digest})
     key = {"repository_id": repository_id, "blob_id": blob_id}
-    if connection.execute(_NEEDED, key).first() is not None:
+    if connection.execute(_NEEDED, {**key, "digest": digest}).first() is not None:
         raise BlobInUse(f"a manifest in {repository} needs this blob: delete the manifest first", {"digest": digest})
     connection.execute(_UNLINK, key)
     announce(connection, repositories.topic(repository))

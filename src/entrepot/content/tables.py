@@ -1,8 +1,8 @@
 """Content by digest, and the names and edges that make it reachable.
 
 Blobs are stored once for the whole registry; a repository can read one only through its row in repository_blobs.
-Strong edges: tag to manifest, manifest or index to blob, index to child manifest. A subject is a weak one: it may not
-be there.
+Strong edges: tag to manifest, and in one table manifest or index to blob and index to child manifest. A subject is a
+weak one: it may not be there.
 
 Bytes are apart from facts: lists and checks read rows of a hundred bytes, and do not walk over payloads of thousands.
 """
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from entrepot.database.base import Id, TimestampMs, ascii_text, metadata
@@ -92,33 +93,33 @@ manifest_contents = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
-manifest_blobs = Table(
-    "manifest_blobs",
+edges = Table(
+    "edges",
     metadata,
     # The key's columns come first: before 3.41, SQLite's integrity check of a table without row numbers sees NULL in
     # columns that come between them.
     Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
-    # Where the manifest lists it, from 0; a manifest may list the same blob twice.
+    # Where the manifest lists it, from 0: a configuration, then the layers; or what an index lists. The same may be
+    # listed twice.
     Column("position", Integer, nullable=False),
-    Column("repository_id", Id, nullable=False),
-    Column("blob_id", Id, nullable=False),
-    # config, layer, or other: a blob of an artifact or an index
+    # config, layer, other (a blob of an artifact or an index) or manifest
     Column("kind", ascii_text(16), nullable=False),
+    Column("repository_id", Id, nullable=False),
+    # One of the two: a blob that the repository had when the manifest came; or the digest of a manifest, or of a blob
+    # that need not be there, and may come later.
+    Column("blob_id", Id),
+    Column("digest", ascii_text(DIGEST_CHARACTERS_MAX)),
     PrimaryKeyConstraint("manifest_id", "position"),
     # The database itself refuses to unlink a blob that a manifest of the repository needs, whatever races.
     ForeignKeyConstraint(["repository_id", "blob_id"], ["repository_blobs.repository_id", "repository_blobs.blob_id"]),
     Index(None, "repository_id", "blob_id"),
-    sqlite_with_rowid=False,
-)
-
-manifest_children = Table(
-    "manifest_children",
-    metadata,
-    Column("manifest_id", Id, ForeignKey("manifests.id", ondelete="CASCADE"), nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("digest", ascii_text(DIGEST_CHARACTERS_MAX), nullable=False),
-    PrimaryKeyConstraint("manifest_id", "position"),
-    Index(None, "digest"),
+    Index(
+        "ix_edges_digest",
+        "repository_id",
+        "digest",
+        sqlite_where=text("digest IS NOT NULL"),
+        postgresql_where=text("digest IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -356,41 +356,33 @@ def upgrade() -> None:
     op.create_index("ix_trust_rules_provider", "trust_rules", ["provider"], unique=False)
     op.create_index("ix_trust_rules_robot_id", "trust_rules", ["robot_id"], unique=False)
     op.create_table(
-        "manifest_blobs",
+        "edges",
         sa.Column("manifest_id", Id, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("repository_id", Id, nullable=False),
-        sa.Column("blob_id", Id, nullable=False),
         sa.Column("kind", ascii_text(16), nullable=False),
+        sa.Column("repository_id", Id, nullable=False),
+        sa.Column("blob_id", Id, nullable=True),
+        sa.Column("digest", ascii_text(135), nullable=True),
         sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifests.id"], name="fk_manifest_blobs_manifest_id_manifests", ondelete="CASCADE"
+            ["manifest_id"], ["manifests.id"], name="fk_edges_manifest_id_manifests", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
             ["repository_id", "blob_id"],
             ["repository_blobs.repository_id", "repository_blobs.blob_id"],
-            name="fk_manifest_blobs_repository_id_blob_id_repository_blobs",
+            name="fk_edges_repository_id_blob_id_repository_blobs",
         ),
-        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_blobs"),
+        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_edges"),
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_manifest_blobs_repository_id_manifest_blobs_blob_id",
-        "manifest_blobs",
-        ["repository_id", "blob_id"],
+        "ix_edges_digest",
+        "edges",
+        ["repository_id", "digest"],
         unique=False,
+        sqlite_where=sa.text("digest IS NOT NULL"),
+        postgresql_where=sa.text("digest IS NOT NULL"),
     )
-    op.create_table(
-        "manifest_children",
-        sa.Column("manifest_id", Id, nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("digest", ascii_text(135), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifests.id"], name="fk_manifest_children_manifest_id_manifests", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_children"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_manifest_children_digest", "manifest_children", ["digest"], unique=False)
+    op.create_index("ix_edges_repository_id_edges_blob_id", "edges", ["repository_id", "blob_id"], unique=False)
     op.create_table(
         "tags",
         sa.Column("repository_id", Id, nullable=False),
