@@ -47,6 +47,8 @@ blobs = Table(
     # Where the store has the bytes; null where they are in blob_contents.
     Column("location", ascii_text(255), unique=True),
     Column("created_at_ms", TimestampMs, nullable=False),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )
 
 blob_contents = Table(
@@ -82,6 +84,8 @@ manifests = Table(
     Column("pushed_at_ms", TimestampMs, nullable=False),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifests_subject", "repository_id", "subject", "id"),
+    # A number is never used again: what remembers it must not take another for it.
+    sqlite_autoincrement=True,
 )
 
 manifest_contents = Table(

@@ -93,6 +93,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_blobs"),
         sa.UniqueConstraint("digest", name="uq_blobs_digest"),
         sa.UniqueConstraint("location", name="uq_blobs_location"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "blob_contents",
@@ -277,6 +278,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name="fk_manifests_repository_id_repositories"),
         sa.PrimaryKeyConstraint("id", name="pk_manifests"),
         sa.UniqueConstraint("repository_id", "digest", name="uq_manifests_repository_id_digest"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_manifests_subject", "manifests", ["repository_id", "subject", "id"], unique=False)
     op.create_table(
