@@ -69,7 +69,7 @@ def _add_repository(connection: Connection, entries: list[Entry]) -> None:
     connection.execute(insert(tables.repositories), [row])
     connection.execute(insert(tables.blobs), [_blob(entry.id, entry.config_digest, 1_000) for entry in entries])
     linked = [FIRST_ID - 1, *(entry.id for entry in entries)]
-    links = [here | {"blob_id": blob_id, "linked_at_ms": now_ms} for blob_id in linked]
+    links = [here | {"blob_id": blob_id, "used_at_ms": now_ms} for blob_id in linked]
     connection.execute(insert(tables.repository_blobs), links)
     connection.execute(insert(tables.manifests), [here | _manifest(entry, now_ms) for entry in entries])
     contents = [{"manifest_id": entry.id, "payload": entry.payload} for entry in entries]

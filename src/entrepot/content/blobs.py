@@ -17,6 +17,8 @@ from entrepot.storage.store import StoredBlob
 
 MOUNT_SOURCES_MAX = 100
 """Repositories looked at for an anonymous mount."""
+RENEWED_AFTER_MS = 5 * 60 * 1000
+"""How old the time of a link's last use becomes before another use is written down."""
 
 _LINKED = Statement(
     select(blobs.c.size, blobs.c.location, blob_contents.c.content)
@@ -51,6 +53,15 @@ _INSERT = Statement(dialect.insert_or_ignore(blobs, "digest"))
 _INSERT_CONTENT = Statement(dialect.insert_or_ignore(blob_contents, "blob_id"))
 _FACTS = Statement(select(blobs.c.id, blobs.c.size, blobs.c.location).where(blobs.c.digest == bindparam("digest")))
 _LINK = Statement(dialect.insert_or_ignore(repository_blobs, "repository_id", "blob_id"))
+_RENEW = Statement(
+    update(repository_blobs)
+    .where(
+        repository_blobs.c.repository_id == bindparam("of_repository"),
+        repository_blobs.c.blob_id == bindparam("of_blob"),
+        repository_blobs.c.used_at_ms < bindparam("used_before_ms"),
+    )
+    .values(used_at_ms=bindparam("now_ms"))
+)
 _NEEDED = (
     select(edges.c.manifest_id)
     .where(
@@ -150,7 +161,14 @@ def known_locations(connection: Connection, locations: list[str]) -> set[str]:
 
 def _link(connection: Connection, repository: RepositoryName, blob_id: int, now_ms: int) -> None:
     repository_id = repositories.ensure(connection, repository, now_ms)
-    _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, linked_at_ms=now_ms)
+    if not _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, used_at_ms=now_ms):
+        _RENEW.run(
+            connection,
+            of_repository=repository_id,
+            of_blob=blob_id,
+            used_before_ms=now_ms - RENEWED_AFTER_MS,
+            now_ms=now_ms,
+        )
 
 
 def _stored(digest: Digest, size: int, location: str | None, content: bytes | None) -> StoredBlob:

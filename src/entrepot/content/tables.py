@@ -63,7 +63,9 @@ repository_blobs = Table(
     metadata,
     Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
     Column("blob_id", Id, ForeignKey("blobs.id"), nullable=False),
-    Column("linked_at_ms", TimestampMs, nullable=False),
+    # When an upload or a mount last told a client that the blob is here, within blobs.RENEWED_AFTER_MS: whoever
+    # collects leaves time to push the manifest. A HEAD does not write it: whoever collects has to see to that, too.
+    Column("used_at_ms", TimestampMs, nullable=False),
     PrimaryKeyConstraint("repository_id", "blob_id"),
     Index(None, "blob_id"),
     sqlite_with_rowid=False,

@@ -295,7 +295,7 @@ def upgrade() -> None:
         "repository_blobs",
         sa.Column("repository_id", Id, nullable=False),
         sa.Column("blob_id", Id, nullable=False),
-        sa.Column("linked_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name="fk_repository_blobs_blob_id_blobs"),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_repository_blobs_repository_id_repositories"
