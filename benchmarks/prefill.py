@@ -99,7 +99,13 @@ def _manifest(entry: Entry, now_ms: int) -> Row:
 
 
 def _tag(entry: Entry, now_ms: int) -> Row:
-    return {"name": f"v{entry.id}", "manifest_id": entry.id, "hidden": False, "updated_at_ms": now_ms}
+    return {
+        "name": f"v{entry.id}",
+        "manifest_id": entry.id,
+        "hidden": False,
+        "updated_by": "admin",
+        "updated_at_ms": now_ms,
+    }
 
 
 def prefill_audit(data_directory: Path, records: int) -> None:

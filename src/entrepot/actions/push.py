@@ -56,7 +56,7 @@ async def manifest(
         act,
         moves,
         conditions,
-        pushed_by=principal.key,
+        pushed_by=principal,
         sparse=sparse,
         now_ms=app.clock(),
     )
@@ -87,7 +87,7 @@ def _record(
     moves: _Moves,
     conditions: Mapping[Digest | Tag, Precondition],
     *,
-    pushed_by: str,
+    pushed_by: Principal,
     sparse: bool,
     now_ms: int,
 ) -> None:
@@ -104,6 +104,6 @@ def _record(
     record.write(connection, act)
     for name in names:
         condition = conditions.get(name, ALWAYS)
-        before = tags.point(connection, repository, repository_id, name, manifest_id, now_ms, condition)
+        before = tags.point(connection, repository, repository_id, name, manifest_id, pushed_by, now_ms, condition)
         if before is not None:
             record.write(connection, moves.compose(repository, name, digest, before))

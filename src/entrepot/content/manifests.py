@@ -16,6 +16,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
 from entrepot.oci.manifest import Descriptor, Edge, Kind, ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
+from entrepot.principal import Principal
 
 DIGESTS_IN_QUERY_MAX = 500
 """Digests looked up by one statement; both databases limit a statement's parameters."""
@@ -87,7 +88,7 @@ def record(
     digest: Digest,
     document: ManifestDocument,
     *,
-    pushed_by: str,
+    pushed_by: Principal,
     sparse: bool,
     now_ms: int,
     precondition: Precondition = ALWAYS,
@@ -116,7 +117,8 @@ def record(
         artifact_type=document.artifact_type,
         subject=document.subject.digest if document.subject else None,
         size=len(document.payload),
-        pushed_by=pushed_by,
+        pushed_by_id=pushed_by.user_id,
+        pushed_by=pushed_by.key,
         pushed_at_ms=now_ms,
     )
     if inserted is None:  # PostgreSQL only: another transaction kept the same manifest at the same time.

@@ -82,6 +82,9 @@ manifests = Table(
     Column("subject", ascii_text(DIGEST_CHARACTERS_MAX)),
     # Of the payload, in bytes.
     Column("size", Integer, nullable=False),
+    # The user's number, null for nobody, which outlives a new name; and the name of that day. No foreign key: what was
+    # pushed stays when the user goes, and the number is never another user's.
+    Column("pushed_by_id", Id),
     Column("pushed_by", String(320), nullable=False),
     Column("pushed_at_ms", TimestampMs, nullable=False),
     UniqueConstraint("repository_id", "digest"),
@@ -136,6 +139,9 @@ tags = Table(
     Column("name", ascii_text(128), nullable=False),
     Column("manifest_id", Id, ForeignKey("manifests.id"), nullable=False),
     Column("hidden", Boolean, nullable=False),
+    # Who made it, or moved it to this manifest; as in manifests.
+    Column("updated_by_id", Id),
+    Column("updated_by", String(320), nullable=False),
     Column("updated_at_ms", TimestampMs, nullable=False),
     PrimaryKeyConstraint("repository_id", "name"),
     Index(None, "manifest_id"),
@@ -146,6 +152,7 @@ uploads = Table(
     "uploads",
     metadata,
     Column("id", ascii_text(36), primary_key=True),
+    Column("owner_id", Id),
     Column("owner", ascii_text(320), nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("parts", Text, nullable=False),
