@@ -69,15 +69,17 @@ def _add_repository(connection: Connection, entries: list[Entry]) -> None:
     connection.execute(insert(tables.repositories), [row])
     connection.execute(insert(tables.blobs), [_blob(entry.id, entry.config_digest, 1_000) for entry in entries])
     linked = [FIRST_ID - 1, *(entry.id for entry in entries)]
-    links = [here | {"blob_id": blob_id, "linked_at_ms": now_ms} for blob_id in linked]
+    links = [here | {"blob_id": blob_id, "used_at_ms": now_ms} for blob_id in linked]
     connection.execute(insert(tables.repository_blobs), links)
     connection.execute(insert(tables.manifests), [here | _manifest(entry, now_ms) for entry in entries])
+    contents = [{"manifest_id": entry.id, "payload": entry.payload} for entry in entries]
+    connection.execute(insert(tables.manifest_contents), contents)
     edges = [
-        here | {"manifest_id": entry.id, "blob_id": blob_id}
+        here | {"manifest_id": entry.id, "position": position, "blob_id": blob_id, "kind": kind}
         for entry in entries
-        for blob_id in (FIRST_ID - 1, entry.id)
+        for position, (kind, blob_id) in enumerate((("config", entry.id), ("layer", FIRST_ID - 1)))
     ]
-    connection.execute(insert(tables.manifest_blobs), edges)
+    connection.execute(insert(tables.edges), edges)
     connection.execute(insert(tables.tags), [here | _tag(entry, now_ms) for entry in entries])
 
 
@@ -90,14 +92,20 @@ def _manifest(entry: Entry, now_ms: int) -> Row:
         "id": entry.id,
         "digest": "sha256:" + sha256(entry.payload).hexdigest(),
         "media_type": MANIFEST_TYPE,
-        "payload": entry.payload,
+        "size": len(entry.payload),
         "pushed_by": "admin",
         "pushed_at_ms": now_ms,
     }
 
 
 def _tag(entry: Entry, now_ms: int) -> Row:
-    return {"name": f"v{entry.id}", "manifest_id": entry.id, "hidden": False, "updated_at_ms": now_ms}
+    return {
+        "name": f"v{entry.id}",
+        "manifest_id": entry.id,
+        "hidden": False,
+        "updated_by": "admin",
+        "updated_at_ms": now_ms,
+    }
 
 
 def prefill_audit(data_directory: Path, records: int) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.pool import NullPool
 
-from entrepot.content.tables import blobs, manifest_blobs, manifests, repository_blobs, uploads
+from entrepot.content.tables import (
+    blob_contents,
+    blobs,
+    edges,
+    manifest_contents,
+    manifests,
+    repository_blobs,
+    uploads,
+)
 from tests.clients.images import digest_of
 
 
@@ -28,12 +36,17 @@ def assert_consistent(data: Path, storage: Path | None = None) -> None:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         for digest, size, location, kept in connection.execute(
-            select(blobs.c.digest, blobs.c.size, blobs.c.location, blobs.c.content)
+            select(blobs.c.digest, blobs.c.size, blobs.c.location, blob_contents.c.content).outerjoin(
+                blob_contents, blob_contents.c.blob_id == blobs.c.id
+            )
         ):
+            assert (location is None) == (kept is not None)
             content = kept if location is None else (storage / location).read_bytes()
             assert (digest_of(content), len(content)) == (digest, size)
         for manifest_id, digest, payload in connection.execute(
-            select(manifests.c.id, manifests.c.digest, manifests.c.payload)
+            select(manifests.c.id, manifests.c.digest, manifest_contents.c.payload).join(
+                manifest_contents, manifest_contents.c.manifest_id == manifests.c.id
+            )
         ):
             assert digest_of(payload) == digest
             assert _linked(connection, manifest_id) == _needed(payload)
@@ -68,12 +81,11 @@ def _linked(connection: Connection, manifest_id: int) -> set[str]:
     """The blobs that a manifest holds, of those that its repository may read."""
     held = (
         select(blobs.c.digest)
-        .join(manifest_blobs, manifest_blobs.c.blob_id == blobs.c.id)
+        .join(edges, edges.c.blob_id == blobs.c.id)
         .join(
             repository_blobs,
-            (repository_blobs.c.blob_id == blobs.c.id)
-            & (repository_blobs.c.repository_id == manifest_blobs.c.repository_id),
+            (repository_blobs.c.blob_id == blobs.c.id) & (repository_blobs.c.repository_id == edges.c.repository_id),
         )
-        .where(manifest_blobs.c.manifest_id == manifest_id)
+        .where(edges.c.manifest_id == manifest_id)
     )
     return set(connection.execute(held).scalars())

@@ -81,7 +81,7 @@ def test_tags_say_what_they_name(people: People, names: list[str]) -> None:
     assert tags[0]["digest"] == tags[2]["digest"] == second.digest != tags[1]["digest"]
     assert tags[0]["size"] == len(second.payload)
     assert tags[0]["media_type"] == second.media_type
-    assert tags[0]["pushed_by"] == "local:admin"
+    assert (tags[0]["pushed_by"], tags[0]["updated_by"]) == ("local:admin", "local:admin")
 
 
 def test_tags_of_a_repository_that_is_called_tags(people: People, names: list[str]) -> None:

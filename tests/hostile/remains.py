@@ -12,10 +12,11 @@ from pathlib import Path
 TABLES = {
     "repositories": "name",
     "blobs": "digest, size, location",
+    "blob_contents": "blob_id, length(content)",
     "repository_blobs": "repository_id, blob_id",
-    "manifests": "repository_id, digest, media_type, length(payload)",
-    "manifest_blobs": "manifest_id, position",
-    "manifest_children": "manifest_id, position",
+    "manifests": "repository_id, digest, media_type, size",
+    "manifest_contents": "manifest_id, length(payload)",
+    "edges": "manifest_id, position, kind, blob_id, digest",
     "tags": "repository_id, name, manifest_id",
     "uploads": "id, owner, offset, parts, cancelled",
 }

@@ -9,6 +9,7 @@ import pytest
 
 from entrepot.content import uploads
 from entrepot.oci.name import RepositoryName
+from entrepot.principal import ANONYMOUS, Principal
 from tests.hostile.answers import assert_refused, assert_well_formed
 from tests.hostile.remains import open_uploads, remains, upload_files
 from tests.hostile.target import Image, Target, sha256, sha512
@@ -287,7 +288,7 @@ def test_upload_address_percent_encoded_is_the_same(target: Target, location: st
 
 def test_upload_address_that_has_expired_is_unknown(target: Target, nothing_left: None) -> None:
     key = (target.data / "keys" / "upload.key").read_bytes()
-    repository, owner = RepositoryName(REPOSITORY), "local:admin"
+    repository, owner = RepositoryName(REPOSITORY), Principal("local", "admin", user_id=1)
     now_ms = int(time.time() * 1000)
     for expires_at_ms, status in ((now_ms + 3_600_000, 204), (now_ms - 3_600_000, 404), (1, 404)):
         _, address = uploads.start(key, repository, owner, "sha256", expires_at_ms)
@@ -297,7 +298,14 @@ def test_upload_address_that_has_expired_is_unknown(target: Target, nothing_left
 def test_upload_address_of_another_user_is_unknown(target: Target, nothing_left: None) -> None:
     key = (target.data / "keys" / "upload.key").read_bytes()
     later_ms = int(time.time() * 1000) + 3_600_000
-    for owner in ("local:mallory", "anonymous", "", "local:admin ", "ldap:admin"):
+    others = (
+        Principal("local", "mallory", user_id=2),
+        Principal("local", "admin ", user_id=1),
+        Principal("ldap", "admin", user_id=1),
+        Principal("local", "admin", user_id=2),
+        ANONYMOUS,
+    )
+    for owner in others:
         _, address = uploads.start(key, RepositoryName(REPOSITORY), owner, "sha256", later_ms)
         answer = target.ask("PATCH", f"/v2/{REPOSITORY}/blobs/uploads/{address}", body=b"hello")
         assert_refused(answer, 404, "BLOB_UPLOAD_UNKNOWN")

@@ -1,13 +1,12 @@
 """Pushing a manifest: everything it needs is here already, so one transaction makes it and its tags visible."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from entrepot.actions import accounts, acts
+from entrepot.actions import acts
 from entrepot.app import App
-from entrepot.audit import record
 from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import manifests, tags
@@ -39,68 +38,31 @@ async def manifest(
 
     Raises ReferenceUnknown, ManifestInvalid, PreconditionFailed.
     """
+    unique, now_ms = tuple(dict.fromkeys(names)), app.clock()
     sparse = app.settings.registry.allow_sparse_manifests
-    unique = tuple(dict.fromkeys(names))
-    detail = {"tags": list(unique)} if unique else None
-    act = await acts.compose(app, caller, Act(Action.MANIFEST_PUSH, f"repository:{repository}", digest, detail=detail))
-    moves = _Moves(app.clock(), caller, await accounts.owner_key(app, caller.principal))
-    conditions: dict[Digest | Tag, Precondition] = {reference: precondition}
-    await app.database.write(
-        _record,
-        repository,
-        digest,
-        unique,
-        document,
-        act,
-        moves,
-        conditions,
-        pushed_by=caller.principal.key,
-        sparse=sparse,
-        now_ms=app.clock(),
-    )
-    return PushedManifest(digest, unique, document.subject.digest if document.subject else None)
+    resource = f"repository:{repository}"
+    push = Act(Action.MANIFEST_PUSH, resource, digest, detail={"tags": list(unique)} if unique else None)
+    pushed = PushedManifest(digest, unique, document.subject.digest if document.subject else None)
 
+    def run(connection: Connection) -> tuple[PushedManifest, list[Act]]:
+        repository_id, manifest_id = manifests.record(
+            connection,
+            repository,
+            digest,
+            document,
+            pushed_by=caller.principal,
+            sparse=sparse,
+            now_ms=now_ms,
+            precondition=precondition if reference == digest else ALWAYS,
+        )
+        done = [push]
+        for name in unique:
+            condition = precondition if reference == name else ALWAYS
+            moved = tags.point(
+                connection, repository, repository_id, name, manifest_id, caller.principal, now_ms, condition
+            )
+            if moved is not None:
+                done.append(Act(Action.TAG_MOVE, resource, digest, detail={"tag": name, "from": moved}))
+        return pushed, done
 
-@dataclass(frozen=True, slots=True)
-class _Moves:
-    """For tags that turn out to have named another manifest before."""
-
-    at_ms: int
-    caller: Caller
-    owner: str | None
-
-    def compose(self, repository: RepositoryName, tag: Tag, digest: Digest, before: Digest) -> bytes:
-        act = Act(Action.TAG_MOVE, f"repository:{repository}", digest, detail={"tag": tag, "from": before})
-        return record.compose(self.at_ms, self.caller, act, owner=self.owner)
-
-
-def _record(
-    connection: Connection,
-    repository: RepositoryName,
-    digest: Digest,
-    names: Sequence[Tag],
-    document: ManifestDocument,
-    act: bytes,
-    moves: _Moves,
-    conditions: Mapping[Digest | Tag, Precondition],
-    *,
-    pushed_by: str,
-    sparse: bool,
-    now_ms: int,
-) -> None:
-    repository_id, manifest_id = manifests.record(
-        connection,
-        repository,
-        digest,
-        document,
-        pushed_by=pushed_by,
-        sparse=sparse,
-        now_ms=now_ms,
-        precondition=conditions.get(digest, ALWAYS),
-    )
-    record.write(connection, act)
-    for name in names:
-        condition = conditions.get(name, ALWAYS)
-        before = tags.point(connection, repository, repository_id, name, manifest_id, now_ms, condition)
-        if before is not None:
-            record.write(connection, moves.compose(repository, name, digest, before))
+    return await acts.change_as(app, caller, run)

@@ -28,12 +28,12 @@ Body = AsyncIterator[bytes]
 def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[Session, str]:
     """A new session, and the last segment of its URL."""
     expires_at_ms = app.clock() + app.settings.registry.upload_expiry_seconds * 1000
-    return uploads.start(app.keys.upload, repository, principal.key, algorithm, expires_at_ms)
+    return uploads.start(app.keys.upload, repository, principal, algorithm, expires_at_ms)
 
 
 def resume(app: App, principal: Principal, repository: RepositoryName, address: str) -> Session:
     """Raises UploadUnknown."""
-    return uploads.open_address(app.keys.upload, address, repository, principal.key, app.clock())
+    return uploads.open_address(app.keys.upload, address, repository, principal, app.clock())
 
 
 async def status(app: App, session: Session) -> UploadState:

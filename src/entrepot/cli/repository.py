@@ -48,7 +48,7 @@ def tags(
         show_lines(client.tag_names(name), json=json)
         return
     items = client.pages(f"{_path(name)}/tags")
-    show_items(items, ("name", "digest", "size", "pushed_by", "updated_at"), json=json)
+    show_items(items, ("name", "digest", "size", "pushed_by", "updated_by", "updated_at"), json=json)
 
 
 def _path(name: str) -> str:

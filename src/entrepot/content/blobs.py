@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown
-from entrepot.content.tables import blobs, manifest_blobs, repository_blobs
+from entrepot.content.tables import blob_contents, blobs, edges, repository_blobs
 from entrepot.content.tables import repositories as repositories_table
 from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
@@ -17,9 +17,12 @@ from entrepot.storage.store import StoredBlob
 
 MOUNT_SOURCES_MAX = 100
 """Repositories looked at for an anonymous mount."""
+RENEWED_AFTER_MS = 5 * 60 * 1000
+"""How old the time of a link's last use becomes before another use is written down."""
 
 _LINKED = Statement(
-    select(blobs.c.size, blobs.c.location, blobs.c.content)
+    select(blobs.c.size, blobs.c.location, blob_contents.c.content)
+    .outerjoin(blob_contents, blob_contents.c.blob_id == blobs.c.id)
     .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
     .join(repositories_table, repositories_table.c.id == repository_blobs.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), blobs.c.digest == bindparam("digest"))
@@ -32,8 +35,10 @@ _LINKED_MANY = select(blobs.c.digest, blobs.c.id, blobs.c.size).where(
         repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id
     ),
 )
-_BY_DIGEST = select(blobs.c.id, blobs.c.size, blobs.c.location, blobs.c.content).where(
-    blobs.c.digest == bindparam("digest")
+_BY_DIGEST = (
+    select(blobs.c.id, blobs.c.size, blobs.c.location, blob_contents.c.content)
+    .outerjoin(blob_contents, blob_contents.c.blob_id == blobs.c.id)
+    .where(blobs.c.digest == bindparam("digest"))
 )
 _ALL_HOLDERS = (
     select(repositories_table.c.name)
@@ -45,12 +50,23 @@ _ALL_HOLDERS = (
 _HOLDERS = _ALL_HOLDERS.limit(MOUNT_SOURCES_MAX)
 _KNOWN_LOCATIONS = select(blobs.c.location).where(blobs.c.location.in_(bindparam("locations", expanding=True)))
 _INSERT = Statement(dialect.insert_or_ignore(blobs, "digest"))
+_INSERT_CONTENT = Statement(dialect.insert_or_ignore(blob_contents, "blob_id"))
 _FACTS = Statement(select(blobs.c.id, blobs.c.size, blobs.c.location).where(blobs.c.digest == bindparam("digest")))
 _LINK = Statement(dialect.insert_or_ignore(repository_blobs, "repository_id", "blob_id"))
-_NEEDED = (
-    select(manifest_blobs.c.manifest_id)
+_RENEW = Statement(
+    update(repository_blobs)
     .where(
-        manifest_blobs.c.repository_id == bindparam("repository_id"), manifest_blobs.c.blob_id == bindparam("blob_id")
+        repository_blobs.c.repository_id == bindparam("of_repository"),
+        repository_blobs.c.blob_id == bindparam("of_blob"),
+        repository_blobs.c.used_at_ms < bindparam("used_before_ms"),
+    )
+    .values(used_at_ms=bindparam("now_ms"))
+)
+_NEEDED = (
+    select(edges.c.manifest_id)
+    .where(
+        edges.c.repository_id == bindparam("repository_id"),
+        (edges.c.blob_id == bindparam("blob_id")) | (edges.c.digest == bindparam("digest")),
     )
     .limit(1)
 )
@@ -86,7 +102,6 @@ def record(connection: Connection, repository: RepositoryName, stored: StoredBlo
         "digest": stored.digest,
         "size": stored.size,
         "location": stored.location,
-        "content": stored.content,
         "created_at_ms": now_ms,
     }
     row = None
@@ -94,6 +109,8 @@ def record(connection: Connection, repository: RepositoryName, stored: StoredBlo
         _INSERT.run(connection, **values)
         row = _FACTS.one(connection, digest=stored.digest)
     blob_id, size, location = row
+    if location is None and stored.content is not None:
+        _INSERT_CONTENT.run(connection, blob_id=blob_id, content=stored.content)
     _link(connection, repository, blob_id, now_ms)
     return StoredBlob(stored.digest, size, location, stored.content if location is None else None)
 
@@ -103,10 +120,13 @@ def replace(connection: Connection, damaged: StoredBlob, stored: StoredBlob) -> 
     replaced = connection.execute(
         update(blobs)
         .where(blobs.c.digest == damaged.digest, blobs.c.location == damaged.location)
-        .values(location=stored.location, content=stored.content, size=stored.size)
-    )
-    if replaced.rowcount == 0:
+        .values(location=stored.location, size=stored.size)
+        .returning(blobs.c.id)
+    ).scalar_one_or_none()
+    if replaced is None:
         return False
+    if stored.location is None:
+        _INSERT_CONTENT.run(connection, blob_id=replaced, content=stored.content)
     for name in connection.execute(_ALL_HOLDERS, {"digest": stored.digest}).scalars():
         announce(connection, topics.content(name))
     return True
@@ -128,7 +148,7 @@ def unlink(connection: Connection, repository: RepositoryName, digest: Digest) -
     if blob_id is None:
         raise BlobUnknown(f"there is no blob {digest} in {repository}", {"digest": digest})
     key = {"repository_id": repository_id, "blob_id": blob_id}
-    if connection.execute(_NEEDED, key).first() is not None:
+    if connection.execute(_NEEDED, {**key, "digest": digest}).first() is not None:
         raise BlobInUse(f"a manifest in {repository} needs this blob: delete the manifest first", {"digest": digest})
     connection.execute(_UNLINK, key)
     announce(connection, topics.content(repository))
@@ -141,7 +161,14 @@ def known_locations(connection: Connection, locations: list[str]) -> set[str]:
 
 def _link(connection: Connection, repository: RepositoryName, blob_id: int, now_ms: int) -> None:
     repository_id = repositories.ensure(connection, repository, now_ms)
-    _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, linked_at_ms=now_ms)
+    if not _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, used_at_ms=now_ms):
+        _RENEW.run(
+            connection,
+            of_repository=repository_id,
+            of_blob=blob_id,
+            used_before_ms=now_ms - RENEWED_AFTER_MS,
+            now_ms=now_ms,
+        )
 
 
 def _stored(digest: Digest, size: int, location: str | None, content: bytes | None) -> StoredBlob:

@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from entrepot.content import blobs, repositories
 from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnknown
 from entrepot.content.preconditions import ALWAYS, Precondition
-from entrepot.content.tables import manifest_blobs, manifest_children, manifests, tags
+from entrepot.content.tables import edges, manifest_contents, manifests, tags
 from entrepot.content.tables import repositories as repositories_table
 from entrepot.database import dialect, topics
 from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
-from entrepot.oci.manifest import Descriptor, Edge, ManifestDocument
+from entrepot.oci.manifest import Descriptor, Edge, Kind, ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
+from entrepot.principal import Principal
 
 DIGESTS_IN_QUERY_MAX = 500
 """Digests looked up by one statement; both databases limit a statement's parameters."""
@@ -30,14 +31,16 @@ class StoredManifest:
     payload: bytes
 
 
-_COLUMNS = (manifests.c.digest, manifests.c.media_type, manifests.c.payload)
+_COLUMNS = (manifests.c.digest, manifests.c.media_type, manifest_contents.c.payload)
 _BY_DIGEST = Statement(
     select(*_COLUMNS)
+    .join(manifest_contents, manifest_contents.c.manifest_id == manifests.c.id)
     .join(repositories_table, repositories_table.c.id == manifests.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), manifests.c.digest == bindparam("digest"))
 )
 _BY_TAG = Statement(
     select(*_COLUMNS)
+    .join(manifest_contents, manifest_contents.c.manifest_id == manifests.c.id)
     .join(tags, tags.c.manifest_id == manifests.c.id)
     .join(repositories_table, repositories_table.c.id == tags.c.repository_id)
     .where(repositories_table.c.name == bindparam("name"), tags.c.name == bindparam("tag"))
@@ -47,23 +50,23 @@ _ID = Statement(
         manifests.c.repository_id == bindparam("repository_id"), manifests.c.digest == bindparam("digest")
     )
 )
-_PRESENT = select(manifests.c.digest, func.length(manifests.c.payload).label("size")).where(
+_PRESENT = select(manifests.c.digest, manifests.c.size).where(
     manifests.c.repository_id == bindparam("repository_id"),
     manifests.c.digest.in_(bindparam("digests", expanding=True)),
 )
 _PARENTS = (
     select(manifests.c.id, manifests.c.digest, tags.c.name)
-    .join(manifest_children, manifest_children.c.manifest_id == manifests.c.id)
+    .join(edges, edges.c.manifest_id == manifests.c.id)
     # A referrers fallback tag lists what clients may delete one by one.
     .outerjoin(tags, (tags.c.manifest_id == manifests.c.id) & tags.c.hidden.is_(False))
     .where(
-        manifests.c.repository_id == bindparam("repository_id"),
-        manifest_children.c.digest.in_(bindparam("digests", expanding=True)),
+        edges.c.repository_id == bindparam("repository_id"),
+        edges.c.digest.in_(bindparam("digests", expanding=True)),
     )
 )
 _INSERT = Statement(dialect.insert_or_ignore(manifests, "repository_id", "digest", returning=(manifests.c.id,)))
-_INSERT_BLOBS = insert(manifest_blobs)
-_INSERT_CHILDREN = insert(manifest_children)
+_INSERT_CONTENT = Statement(insert(manifest_contents))
+_INSERT_EDGE = Statement(insert(edges))
 _DELETE_TAGS = delete(tags).where(tags.c.manifest_id == bindparam("manifest_id"))
 _DELETE = delete(manifests).where(manifests.c.id == bindparam("manifest_id"))
 
@@ -85,7 +88,7 @@ def record(
     digest: Digest,
     document: ManifestDocument,
     *,
-    pushed_by: str,
+    pushed_by: Principal,
     sparse: bool,
     now_ms: int,
     precondition: Precondition = ALWAYS,
@@ -100,8 +103,9 @@ def record(
     precondition.require("the manifest", None if known is None else digest)
     if known is not None:
         return repository_id, known
-    blob_ids = _find_blobs(connection, repository_id, document.blobs)
-    missing = [edge.digest for edge in document.blobs if edge.required and edge.digest not in blob_ids]
+    to_blobs = document.blobs
+    blob_ids = _find_blobs(connection, repository_id, to_blobs)
+    missing = [edge.digest for edge in to_blobs if edge.required and edge.digest not in blob_ids]
     missing += _check_children(connection, repository_id, document.children)
     if missing and not sparse:
         raise _unknown(missing)
@@ -112,9 +116,9 @@ def record(
         media_type=document.media_type,
         artifact_type=document.artifact_type,
         subject=document.subject.digest if document.subject else None,
-        payload=document.payload,
-        referrer_descriptor=document.referrer_descriptor(digest) if document.subject else None,
-        pushed_by=pushed_by,
+        size=len(document.payload),
+        pushed_by_id=pushed_by.user_id,
+        pushed_by=pushed_by.key,
         pushed_at_ms=now_ms,
     )
     if inserted is None:  # PostgreSQL only: another transaction kept the same manifest at the same time.
@@ -129,24 +133,14 @@ def record(
             precondition=precondition,
         )
     manifest_id: int = inserted[0]
-    to_blobs = [
-        {
-            "manifest_id": manifest_id,
-            "position": edge.position,
-            "repository_id": repository_id,
-            "blob_id": blob_ids[edge.digest],
-            "kind": edge.kind,
-        }
-        for edge in document.blobs
-        if edge.digest in blob_ids
-    ]
-    if to_blobs:
-        connection.execute(_INSERT_BLOBS, to_blobs)
-    to_children = [
-        {"manifest_id": manifest_id, "position": edge.position, "digest": edge.digest} for edge in document.children
-    ]
-    if to_children:
-        connection.execute(_INSERT_CHILDREN, to_children)
+    _INSERT_CONTENT.run(
+        connection,
+        manifest_id=manifest_id,
+        referrer_descriptor=document.referrer_descriptor(digest) if document.subject else None,
+        payload=document.payload,
+    )
+    here = {"manifest_id": manifest_id, "repository_id": repository_id}
+    _INSERT_EDGE.run_each(connection, [here | _end(edge, blob_ids) for edge in document.edges])
     return repository_id, manifest_id
 
 
@@ -187,6 +181,13 @@ def _tag_above(connection: Connection, repository_id: int, digest: Digest) -> st
                 seen.add(manifest_id)
                 digests.append(parent)
     return None
+
+
+def _end(edge: Edge, blob_ids: dict[Digest, int]) -> dict[str, object]:
+    """Where an edge leads to: a blob of the repository, by its number; or what is known by its digest alone."""
+    blob_id = None if edge.kind is Kind.MANIFEST else blob_ids.get(edge.digest)
+    digest = edge.digest if blob_id is None else None
+    return {"position": edge.position, "kind": edge.kind, "blob_id": blob_id, "digest": digest}
 
 
 def _id(connection: Connection, repository_id: int, digest: Digest) -> int | None:

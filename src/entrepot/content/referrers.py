@@ -2,12 +2,13 @@
 
 from sqlalchemy import Connection, bindparam, select
 
-from entrepot.content.tables import manifests, repositories
+from entrepot.content.tables import manifest_contents, manifests, repositories
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
 
 _ALL = (
-    select(manifests.c.id, manifests.c.referrer_descriptor)
+    select(manifests.c.id, manifest_contents.c.referrer_descriptor)
+    .join(manifest_contents, manifest_contents.c.manifest_id == manifests.c.id)
     .join(repositories, repositories.c.id == manifests.c.repository_id)
     .where(
         repositories.c.name == bindparam("name"),

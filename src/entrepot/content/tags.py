@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from entrepot.content import repositories
 from entrepot.content.errors import ManifestUnknown
@@ -13,6 +13,7 @@ from entrepot.database.changes import announce
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName, Tag
+from entrepot.principal import Principal
 
 _INSERT = Statement(dialect.insert_or_ignore(tags, "repository_id", "name"))
 _MOVE = Statement(
@@ -22,7 +23,12 @@ _MOVE = Statement(
         tags.c.name == bindparam("tag"),
         tags.c.manifest_id != bindparam("to_manifest"),
     )
-    .values(manifest_id=bindparam("to_manifest"), updated_at_ms=bindparam("now_ms"))
+    .values(
+        manifest_id=bindparam("to_manifest"),
+        updated_by_id=bindparam("by_id"),
+        updated_by=bindparam("by"),
+        updated_at_ms=bindparam("now_ms"),
+    )
 )
 _CURRENT = (
     select(manifests.c.digest)
@@ -44,8 +50,9 @@ _TAGGED = (
         tags.c.name,
         manifests.c.digest,
         manifests.c.media_type,
-        func.length(manifests.c.payload),
+        manifests.c.size,
         manifests.c.pushed_by,
+        tags.c.updated_by,
         tags.c.updated_at_ms,
     )
 ).join(manifests, manifests.c.id == tags.c.manifest_id)
@@ -53,13 +60,17 @@ _TAGGED = (
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A tag and what it names. `size` is the manifest's own bytes, the time milliseconds since the epoch."""
+    """A tag and what it names.
+
+    `size` is the manifest's own bytes; `updated_by` and the time (milliseconds since the epoch) are of the tag.
+    """
 
     name: str
     digest: str
     media_type: str
     size: int
     pushed_by: str
+    updated_by: str
     updated_at_ms: int
 
 
@@ -69,6 +80,7 @@ def point(
     repository_id: int,
     tag: Tag,
     manifest_id: int,
+    updated_by: Principal,
     now_ms: int,
     precondition: Precondition = ALWAYS,
 ) -> Digest | None:
@@ -82,12 +94,22 @@ def point(
         name=tag,
         manifest_id=manifest_id,
         hidden=tag.is_referrers_fallback,
+        updated_by_id=updated_by.user_id,
+        updated_by=updated_by.key,
         updated_at_ms=now_ms,
     )
     # Asked only when it is known whether the tag is there: of two who make or move it at once, one is the second.
     before = None if added else _lock(connection, repository_id, tag)
     precondition.require(f"the tag {tag}", before)
-    if added or not _MOVE.run(connection, of_repository=repository_id, tag=tag, to_manifest=manifest_id, now_ms=now_ms):
+    if added or not _MOVE.run(
+        connection,
+        of_repository=repository_id,
+        tag=tag,
+        to_manifest=manifest_id,
+        by_id=updated_by.user_id,
+        by=updated_by.key,
+        now_ms=now_ms,
+    ):
         return None
     announce(connection, topics.content(repository))
     return before

@@ -18,6 +18,7 @@ from entrepot.database import dialect
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import ALGORITHMS
 from entrepot.oci.name import RepositoryName
+from entrepot.principal import Principal
 from entrepot.storage.driver import UploadState
 
 SEAL_BYTES = 16
@@ -79,31 +80,34 @@ _KNOWN = select(uploads.c.id).where(uploads.c.id.in_(bindparam("ids", expanding=
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who may upload what where. `owner` is a principal's key; times are milliseconds since the epoch."""
+    """Who may upload what where. `owner` is a principal's key, `owner_id` the user's number; times are milliseconds."""
 
     id: str
     repository: RepositoryName
     owner: str
+    owner_id: int | None
     algorithm: str
     expires_at_ms: int
 
 
 def start(
-    key: bytes, repository: RepositoryName, owner: str, algorithm: str, expires_at_ms: int
+    key: bytes, repository: RepositoryName, owner: Principal, algorithm: str, expires_at_ms: int
 ) -> tuple[Session, str]:
     """A new session and its address: the last segment of its URL."""
-    session = Session(str(uuid.uuid4()), repository, owner, algorithm, expires_at_ms)
+    session = Session(str(uuid.uuid4()), repository, owner.key, owner.user_id, algorithm, expires_at_ms)
     return session, f"{session.id}.{ALGORITHMS.index(algorithm)}{expires_at_ms:x}.{_seal(key, session)}"
 
 
-def open_address(key: bytes, address: str, repository: RepositoryName, owner: str, now_ms: int) -> Session:
+def open_address(key: bytes, address: str, repository: RepositoryName, owner: Principal, now_ms: int) -> Session:
     """The session of an address that this owner was given for this repository. Raises UploadUnknown."""
     # One spelling only: what int() would also take (spaces, signs, 0x, other digits) would come back in a header.
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise _unknown()
     upload_id, algorithm, expires_at_ms, seal = match.groups()
-    session = Session(upload_id, repository, owner, ALGORITHMS[int(algorithm)], int(expires_at_ms, 16))
+    session = Session(
+        upload_id, repository, owner.key, owner.user_id, ALGORITHMS[int(algorithm)], int(expires_at_ms, 16)
+    )
     if not hmac.compare_digest(seal.encode(), _seal(key, session).encode()) or session.expires_at_ms < now_ms:
         raise _unknown()
     return session
@@ -198,6 +202,7 @@ def _insert(
     return _INSERT.run(
         connection,
         id=session.id,
+        owner_id=session.owner_id,
         owner=session.owner,
         offset=state.offset,
         parts=_text(state),
@@ -216,7 +221,8 @@ def _text(state: UploadState) -> str:
 
 
 def _seal(key: bytes, session: Session) -> str:
-    terms = f"{session.id}\n{session.repository}\n{session.owner}\n{session.algorithm}\n{session.expires_at_ms}"
+    owner = f"{session.owner}\n{session.owner_id}"
+    terms = f"{session.id}\n{session.repository}\n{owner}\n{session.algorithm}\n{session.expires_at_ms}"
     mac = hmac.digest(key, terms.encode(), hashlib.sha256)[:SEAL_BYTES]
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 

@@ -4,7 +4,7 @@ SQLAlchemy takes some 60 microseconds to execute a statement that SQLite answers
 second goes past that; everything else uses the connection as usual, and both see the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Executable
@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from entrepot.database.dialect import Upsert
 
 Row = tuple[Any, ...]
+_Compiled = tuple[str, tuple[str, ...] | None, dict[str, Any]]
+"""Text, order of the parameters where they have one, and the values that are part of the statement."""
 
 
 class Statement:
@@ -23,7 +25,7 @@ class Statement:
 
     def __init__(self, statement: Executable | Upsert) -> None:
         self._statement = statement
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
     def one(self, connection: Connection, **values: object) -> Row | None:
         """The only row, None when there is none."""
@@ -39,27 +41,32 @@ class Statement:
         count: int = self._execute(connection, values).rowcount
         return count
 
-    def _execute(self, connection: Connection, values: dict[str, object]) -> Any:
-        name = connection.dialect.name
-        if name not in self._compiled:
-            self._compiled[name] = self._compile(connection, values)
-        text, order, constants = self._compiled[name]
-        if constants:
-            values = {**constants, **values}
-        parameters: object = values if order is None else [values[key] for key in order]
+    def run_each(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        """Execute it for each of these values."""
+        if rows:
+            text, order, constants = self._for(connection, rows[0])
+            self._call(connection, "executemany", text, [_parameters(order, constants, values) for values in rows])
+
+    def _execute(self, connection: Connection, values: Mapping[str, object]) -> Any:
+        text, order, constants = self._for(connection, values)
+        return self._call(connection, "execute", text, _parameters(order, constants, values))
+
+    def _call(self, connection: Connection, method: str, text: str, parameters: object) -> Any:
         driver_connection: Any = connection.connection.driver_connection
-        cursor = driver_connection.cursor()
         try:
-            return cursor.execute(text, parameters)
+            return getattr(driver_connection.cursor(), method)(text, parameters)
         except driver_errors(connection) as error:
             raise DBAPIError.instance(
                 text, None, error, driver_errors(connection), dialect=connection.dialect
             ) from error
 
-    def _compile(
-        self, connection: Connection, values: Mapping[str, object]
-    ) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
-        """Text, order of the parameters where they have one, and the values that are part of the statement."""
+    def _for(self, connection: Connection, values: Mapping[str, object]) -> _Compiled:
+        name = connection.dialect.name
+        if name not in self._compiled:
+            self._compiled[name] = self._compile(connection, values)
+        return self._compiled[name]
+
+    def _compile(self, connection: Connection, values: Mapping[str, object]) -> _Compiled:
         statement: Any = self._statement
         if isinstance(statement, Upsert):
             statement = statement.for_dialect(connection.dialect.name)
@@ -67,6 +74,12 @@ class Statement:
         constants = {key: value for key, value in compiled.params.items() if key not in values and value is not None}
         order = tuple(compiled.positiontup) if compiled.positional else None
         return str(compiled), order, constants
+
+
+def _parameters(order: tuple[str, ...] | None, constants: dict[str, Any], values: Mapping[str, object]) -> object:
+    if constants:
+        values = {**constants, **values}
+    return values if order is None else [values[key] for key in order]
 
 
 def driver_errors(connection: Connection) -> type[Exception]:

@@ -80,14 +80,13 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ManifestDocument:
-    """A manifest's bytes and what was read from them. `blobs` and `children` (manifests) are what it lists."""
+    """A manifest's bytes and what was read from them. `edges` are what it lists, in its order."""
 
     payload: bytes
     media_type: str
     artifact_type: str | None
     subject: Descriptor | None
-    blobs: tuple[Edge, ...]
-    children: tuple[Edge, ...]
+    edges: tuple[Edge, ...]
     annotations: dict[str, str]
 
     @classmethod
@@ -104,10 +103,18 @@ class ManifestDocument:
             media_type=media_type,
             artifact_type=_artifact_type(document, media_type),
             subject=None if subject is None else _descriptor(subject, "subject"),
-            blobs=tuple(edge for edge in edges if edge.kind is not Kind.MANIFEST),
-            children=tuple(edge for edge in edges if edge.kind is Kind.MANIFEST),
+            edges=tuple(edges),
             annotations=_annotations(document),
         )
+
+    @property
+    def blobs(self) -> tuple[Edge, ...]:
+        return tuple(edge for edge in self.edges if edge.kind is not Kind.MANIFEST)
+
+    @property
+    def children(self) -> tuple[Edge, ...]:
+        """Manifests that an index lists."""
+        return tuple(edge for edge in self.edges if edge.kind is Kind.MANIFEST)
 
     def referrer_descriptor(self, digest: Digest) -> bytes:
         """This manifest's entry in a referrers list, as JSON ("Listing Referrers")."""

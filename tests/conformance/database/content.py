@@ -13,11 +13,13 @@ from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
 from entrepot.oci.name import RepositoryName, Tag
+from entrepot.principal import Principal
 from entrepot.storage.store import StoredBlob
 
 REPOSITORY = RepositoryName("team/app")
 EVERYTHING = Reader(Visible(everything=True))
 """Who may read all repositories."""
+ALICE = Principal("local", "alice", user_id=7)
 NOW_MS = 1_700_000_000_000
 
 # In the order of their bytes: what the protocol means by lexical order.
@@ -99,6 +101,7 @@ def push(
     *names: str,
     repository: RepositoryName = REPOSITORY,
     sparse: bool = False,
+    by: Principal = ALICE,
 ) -> int:
     """Keep the manifest under these tags; answers its row's number."""
     repository_id, manifest_id = manifests.record(
@@ -106,12 +109,12 @@ def push(
         repository,
         digest_of(document),
         document,
-        pushed_by="local:admin",
+        pushed_by=by,
         sparse=sparse,
         now_ms=NOW_MS,
     )
     for name in names:
-        tags.point(connection, repository, repository_id, Tag(name), manifest_id, NOW_MS)
+        tags.point(connection, repository, repository_id, Tag(name), manifest_id, by, NOW_MS)
     return manifest_id
 
 

@@ -1,12 +1,14 @@
 import asyncio
 import sqlite3
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from entrepot.content import blobs, repositories
 from entrepot.content.errors import BlobInUse, BlobUnknown, RepositoryUnknown
+from entrepot.content.tables import repository_blobs
 from entrepot.database.database import Database
 from entrepot.database.statements import Statement
 from entrepot.oci.digest import Digest
@@ -123,6 +125,21 @@ async def test_link_and_unlink(database: Database) -> None:
     assert await database.read(blobs.find, OTHER, stored.digest) == stored
     with pytest.raises(BlobUnknown):
         await database.write(blobs.unlink, REPOSITORY, stored.digest)
+
+
+async def test_link_remembers_when_it_was_last_used_within_minutes(database: Database) -> None:
+    def used_at_ms(connection: Connection) -> int:
+        return connection.execute(select(repository_blobs.c.used_at_ms)).scalar_one()
+
+    stored = blob(b"content")
+    await database.write(blobs.record, REPOSITORY, stored, NOW_MS)
+    uses = (partial(blobs.record, stored=stored), partial(blobs.link, digest=stored.digest))
+    for number, use in enumerate(uses):
+        known = NOW_MS + number * (blobs.RENEWED_AFTER_MS + 1)
+        later = known + blobs.RENEWED_AFTER_MS
+        for at_ms, expected in ((known - 1, known), (later, known), (later + 1, later + 1)):
+            await database.write(use, repository=REPOSITORY, now_ms=at_ms)
+            assert await database.read(used_at_ms) == expected
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

@@ -1,12 +1,14 @@
 import asyncio
+import json
 import os
 
 import pytest
 from sqlalchemy import Connection, func, select
 
 from entrepot.content import blobs, manifests, repositories, tags
-from entrepot.content.errors import ManifestInUse, ManifestUnknown, ReferenceUnknown, RepositoryUnknown
-from entrepot.content.tables import manifest_blobs, manifest_children
+from entrepot.content.errors import BlobInUse, ManifestInUse, ManifestUnknown, ReferenceUnknown, RepositoryUnknown
+from entrepot.content.tables import blobs as blobs_table
+from entrepot.content.tables import edges as edges_table
 from entrepot.database.database import Database
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
@@ -17,6 +19,7 @@ from tests.conformance.database.content import (
     NOW_MS,
     REPOSITORY,
     blob,
+    descriptor,
     digest_of,
     image,
     index,
@@ -31,10 +34,22 @@ OTHER = RepositoryName("other/app")
 
 
 def edges(connection: Connection) -> tuple[int, int]:
-    """How many edges there are, to blobs and to children."""
-    tables = (manifest_blobs, manifest_children)
-    to_blobs, to_children = (connection.execute(select(func.count()).select_from(table)).scalar() for table in tables)
-    return to_blobs or 0, to_children or 0
+    """How many edges there are, to blobs of the repository and to what is known by digest."""
+    columns = edges_table.c.blob_id, edges_table.c.digest
+    to_blobs, to_digests = connection.execute(select(*(func.count(column) for column in columns))).one()
+    return to_blobs, to_digests
+
+
+def listed(connection: Connection, manifest_id: int) -> list[tuple[object, ...]]:
+    """What the manifest lists, as its edges say: position, kind, digest."""
+    digest = func.coalesce(edges_table.c.digest, blobs_table.c.digest)
+    statement = (
+        select(edges_table.c.position, edges_table.c.kind, digest)
+        .outerjoin(blobs_table, blobs_table.c.id == edges_table.c.blob_id)
+        .where(edges_table.c.manifest_id == manifest_id)
+        .order_by(edges_table.c.position)
+    )
+    return [tuple(row) for row in connection.execute(statement)]
 
 
 async def test_manifest_is_found_by_digest_and_by_tag_byte_for_byte(database: Database) -> None:
@@ -136,18 +151,57 @@ async def test_index_of_thousands_of_children(database: Database) -> None:
 
 
 async def test_layer_listed_twice_is_an_edge_at_each_position(database: Database) -> None:
-    await database.write(push_image, image(b"config", [b"layer", b"layer", b"config"]))
-    await database.write(push, index([image(b"config", [b"layer", b"layer", b"config"])] * 2))
+    document = image(b"config", [b"layer", b"layer", b"config"])
+    pushed = await database.write(push_image, document)
+    of_both = await database.write(push, index([document] * 2))
 
-    assert await database.read(edges) == (4, 2)
-    columns = (manifest_blobs.c.position, manifest_blobs.c.kind)
-    statement = select(*columns).order_by(manifest_blobs.c.position)
-    assert await database.read(lambda connection: [tuple(row) for row in connection.execute(statement)]) == [
-        (0, "config"),
-        (1, "layer"),
-        (2, "layer"),
-        (3, "layer"),
+    config, layer, child = Digest.of(b"config"), Digest.of(b"layer"), digest_of(document)
+    assert await database.read(listed, pushed) == [
+        (0, "config", config),
+        (1, "layer", layer),
+        (2, "layer", layer),
+        (3, "layer", config),
     ]
+    assert await database.read(listed, of_both) == [(0, "manifest", child), (1, "manifest", child)]
+
+
+async def test_index_lists_manifests_and_blobs_in_one_order(database: Database) -> None:
+    """As a cache of BuildKit does, and one that calls the same bytes both."""
+    child = image(b"config")
+    entries = [
+        descriptor(b"first", "application/vnd.oci.image.layer.v1.tar"),
+        descriptor(child.payload, child.media_type),
+        descriptor(b"second", "application/vnd.buildkit.cacheconfig.v0"),
+        descriptor(child.payload, "application/octet-stream"),
+    ]
+    body = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries}
+    document = ManifestDocument.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
+    await database.write(push_image, child)
+    await database.write(link, REPOSITORY, b"first", b"second", child.payload)
+    pushed = await database.write(push, document)
+
+    assert await database.read(listed, pushed) == [
+        (0, "other", Digest.of(b"first")),
+        (1, "manifest", digest_of(child)),
+        (2, "other", Digest.of(b"second")),
+        (3, "other", digest_of(child)),
+    ]
+    assert await database.read(edges) == (4, 1)
+
+
+async def test_blob_that_comes_after_the_manifest_that_lists_it_stays(database: Database) -> None:
+    """Where sparse manifests are allowed, and for layers that are not distributed."""
+    pushed = await database.write(push, image(b"config", [b"layer"]), sparse=True)
+    assert await database.read(listed, pushed) == [
+        (0, "config", Digest.of(b"config")),
+        (1, "layer", Digest.of(b"layer")),
+    ]
+    await database.write(link, REPOSITORY, b"layer")
+    await database.write(link, OTHER, b"layer")
+
+    with pytest.raises(BlobInUse):
+        await database.write(blobs.unlink, REPOSITORY, Digest.of(b"layer"))
+    await database.write(blobs.unlink, OTHER, Digest.of(b"layer"))
 
 
 @pytest.mark.parametrize("missing", [b"config", b"layer"])
@@ -174,7 +228,7 @@ async def test_sparse_manifest_is_kept_where_that_is_allowed(database: Database)
     await database.write(push, image(b"config", [b"layer"]), "image", sparse=True)
     await database.write(push, document, "index", sparse=True)
 
-    assert await database.read(edges) == (1, 1)
+    assert await database.read(edges) == (1, 2)
 
 
 async def test_size_that_is_not_the_blobs_is_refused(database: Database) -> None:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, LargeBinary, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
 import entrepot.migrations
@@ -114,14 +114,25 @@ def test_sqlite_tables_are_stored_as_the_domains_say(url: str) -> None:
     assert {name: made[name] for name in said} == said
 
 
-def test_number_that_is_remembered_somewhere_is_never_used_again() -> None:
-    """A new table is one of them, unless it is named here: its numbers never leave the transaction that reads them."""
-    numbered = {
-        name: table.dialect_options[SQLITE]["autoincrement"] is True
+def test_number_of_a_row_is_never_used_again() -> None:
+    """Edges, pages of referrers, grants and records remember numbers: none may become another row's."""
+    for name, table in schema.complete_metadata().tables.items():
+        if table.autoincrement_column is not None:
+            assert table.dialect_options[SQLITE]["autoincrement"] is True, name
+
+
+def test_bytes_are_apart_from_the_facts_that_lists_read() -> None:
+    """In tables of their own, or at the end of rows that are read for them."""
+    small = {"id_hash", "state_hash", "secret_hash", "attempt"}
+    with_bytes = {
+        name: [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
         for name, table in schema.complete_metadata().tables.items()
-        if table.autoincrement_column is not None
     }
-    assert {name for name, never_again in numbered.items() if not never_again} == {"blobs", "manifests"}
+    large = {name: columns for name, columns in with_bytes.items() if set(columns) - small}
+
+    assert set(large) == {"blob_contents", "manifest_contents", "uploads"}
+    for name, columns in large.items():
+        assert columns == [column.name for column in schema.complete_metadata().tables[name].columns][-len(columns) :]
 
 
 @pytest.mark.parametrize("backend", [POSTGRESQL], indirect=True)

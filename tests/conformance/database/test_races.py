@@ -26,7 +26,7 @@ def damage(connection: Connection) -> int:
     """Edges to blobs that the repository does not have; tags without a manifest."""
     edges = connection.execute(
         text(
-            "SELECT count(*) FROM manifest_blobs e WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l"
+            "SELECT count(*) FROM edges e WHERE blob_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM repository_blobs l"
             " WHERE l.repository_id = e.repository_id AND l.blob_id = e.blob_id)"
         )
     ).scalar_one()

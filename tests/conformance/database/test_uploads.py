@@ -18,7 +18,7 @@ MANY = 1000
 
 
 def session(owner: str = "local:admin", expires_at_ms: int = 10_000) -> Session:
-    return Session(str(uuid.uuid4()), RepositoryName("team/app"), owner, "sha256", expires_at_ms)
+    return Session(str(uuid.uuid4()), RepositoryName("team/app"), owner, 1, "sha256", expires_at_ms)
 
 
 async def test_upload_is_recorded_as_it_goes_on(database: Database) -> None:

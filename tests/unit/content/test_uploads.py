@@ -8,11 +8,12 @@ from entrepot.content.errors import UploadUnknown
 from entrepot.content.uploads import Session, open_address, start
 from entrepot.oci.digest import ALGORITHMS
 from entrepot.oci.name import RepositoryName
+from entrepot.principal import ANONYMOUS, Principal
 from tests.hostile.examples import budget
 
 KEY = b"k" * 32
 REPOSITORY = RepositoryName.parse("team/image")
-OWNER = "local:admin"
+OWNER = Principal("local", "admin", user_id=1)
 EXPIRES_AT_MS = 1_800_000_000_000
 NOW_MS = EXPIRES_AT_MS - 1000
 
@@ -45,10 +46,19 @@ def test_address_of_another_repository_is_unknown(repository: str) -> None:
         open_address(KEY, started()[1], RepositoryName.parse(repository), OWNER, NOW_MS)
 
 
-@pytest.mark.parametrize("owner", ["anonymous", "local:other", "ldap:admin", ""])
-def test_address_of_another_user_is_unknown(owner: str) -> None:
+@pytest.mark.parametrize(
+    "owner",
+    [ANONYMOUS, Principal("local", "other", user_id=2), Principal("ldap", "admin", user_id=3)],
+    ids=lambda owner: owner.key,
+)
+def test_address_of_another_user_is_unknown(owner: Principal) -> None:
     with pytest.raises(UploadUnknown):
         open_address(KEY, started()[1], REPOSITORY, owner, NOW_MS)
+
+
+def test_address_of_a_user_who_had_the_name_before_is_unknown() -> None:
+    with pytest.raises(UploadUnknown):
+        open_address(KEY, started()[1], REPOSITORY, Principal("local", "admin", user_id=2), NOW_MS)
 
 
 def test_address_of_another_registry_is_unknown() -> None:

@@ -6,6 +6,7 @@ from entrepot.content import uploads
 from entrepot.identity import browser_logins, sealing
 from entrepot.identity.browser_logins import SEALED_CHARACTERS_MAX, BrowserLogin
 from entrepot.oci.name import RepositoryName
+from entrepot.principal import Principal
 
 KEY = b"k" * 32
 NOW_MS = 1_800_000_000_000
@@ -28,7 +29,7 @@ def test_cookie_of_another_login_is_refused(provider: str, state: str) -> None:
 
 def test_what_was_sealed_for_something_else_is_refused() -> None:
     repository = RepositoryName.parse("acme/app")
-    _, address = uploads.start(KEY, repository, "local:alice", "sha256", LOGIN.expires_at_ms)
+    _, address = uploads.start(KEY, repository, Principal("local", "alice", user_id=7), "sha256", LOGIN.expires_at_ms)
     parts = (LOGIN.nonce, LOGIN.verifier, LOGIN.redirect_uri, LOGIN.return_to, str(LOGIN.expires_at_ms))
     other = sealing.seal(KEY, "something else", "\n".join(parts).encode())
 

@@ -39,6 +39,8 @@ class TagEntry(Model):
     """Of the manifest itself."""
     pushed_by: str
     """Who pushed the manifest."""
+    updated_by: str
+    """Who made the tag, or moved it to this manifest."""
     updated_at: Time
     """When the tag was made, or moved to this manifest."""
 
@@ -85,6 +87,7 @@ async def tag_listing(request: CurrentRequest, name: Name, after: After = "", li
             media_type=tag.media_type,
             size=tag.size,
             pushed_by=tag.pushed_by,
+            updated_by=tag.updated_by,
             updated_at=time_of(tag.updated_at_ms),
         )
         for tag in found

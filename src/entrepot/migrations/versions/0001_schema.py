@@ -89,11 +89,18 @@ def upgrade() -> None:
         sa.Column("digest", ascii_text(135), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("location", ascii_text(255), nullable=True),
-        sa.Column("content", sa.LargeBinary(), nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_blobs"),
         sa.UniqueConstraint("digest", name="uq_blobs_digest"),
         sa.UniqueConstraint("location", name="uq_blobs_location"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "blob_contents",
+        sa.Column("blob_id", Id, autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name="fk_blob_contents_blob_id_blobs", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("blob_id", name="pk_blob_contents"),
     )
     op.create_table(
         "changes",
@@ -176,12 +183,13 @@ def upgrade() -> None:
     op.create_table(
         "uploads",
         sa.Column("id", ascii_text(36), nullable=False),
+        sa.Column("owner_id", Id, nullable=True),
         sa.Column("owner", ascii_text(320), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("parts", sa.Text(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("cancelled", sa.Boolean(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_uploads"),
     )
     op.create_index("ix_uploads_expires_at_ms", "uploads", ["expires_at_ms"], unique=False)
@@ -265,20 +273,31 @@ def upgrade() -> None:
         sa.Column("media_type", sa.String(length=255), nullable=False),
         sa.Column("artifact_type", sa.String(length=255), nullable=True),
         sa.Column("subject", ascii_text(135), nullable=True),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("referrer_descriptor", sa.LargeBinary(), nullable=True),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("pushed_by_id", Id, nullable=True),
         sa.Column("pushed_by", sa.String(length=320), nullable=False),
         sa.Column("pushed_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name="fk_manifests_repository_id_repositories"),
         sa.PrimaryKeyConstraint("id", name="pk_manifests"),
         sa.UniqueConstraint("repository_id", "digest", name="uq_manifests_repository_id_digest"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_manifests_subject", "manifests", ["repository_id", "subject", "id"], unique=False)
+    op.create_table(
+        "manifest_contents",
+        sa.Column("manifest_id", Id, autoincrement=False, nullable=False),
+        sa.Column("referrer_descriptor", sa.LargeBinary(), nullable=True),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["manifest_id"], ["manifests.id"], name="fk_manifest_contents_manifest_id_manifests", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("manifest_id", name="pk_manifest_contents"),
+    )
     op.create_table(
         "repository_blobs",
         sa.Column("repository_id", Id, nullable=False),
         sa.Column("blob_id", Id, nullable=False),
-        sa.Column("linked_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name="fk_repository_blobs_blob_id_blobs"),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_repository_blobs_repository_id_repositories"
@@ -341,47 +360,41 @@ def upgrade() -> None:
     op.create_index("ix_trust_rules_provider", "trust_rules", ["provider"], unique=False)
     op.create_index("ix_trust_rules_robot_id", "trust_rules", ["robot_id"], unique=False)
     op.create_table(
-        "manifest_blobs",
+        "edges",
         sa.Column("manifest_id", Id, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("repository_id", Id, nullable=False),
-        sa.Column("blob_id", Id, nullable=False),
         sa.Column("kind", ascii_text(16), nullable=False),
+        sa.Column("repository_id", Id, nullable=False),
+        sa.Column("blob_id", Id, nullable=True),
+        sa.Column("digest", ascii_text(135), nullable=True),
         sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifests.id"], name="fk_manifest_blobs_manifest_id_manifests", ondelete="CASCADE"
+            ["manifest_id"], ["manifests.id"], name="fk_edges_manifest_id_manifests", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
             ["repository_id", "blob_id"],
             ["repository_blobs.repository_id", "repository_blobs.blob_id"],
-            name="fk_manifest_blobs_repository_id_blob_id_repository_blobs",
+            name="fk_edges_repository_id_blob_id_repository_blobs",
         ),
-        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_blobs"),
+        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_edges"),
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_manifest_blobs_repository_id_manifest_blobs_blob_id",
-        "manifest_blobs",
-        ["repository_id", "blob_id"],
+        "ix_edges_digest",
+        "edges",
+        ["repository_id", "digest"],
         unique=False,
+        sqlite_where=sa.text("digest IS NOT NULL"),
+        postgresql_where=sa.text("digest IS NOT NULL"),
     )
-    op.create_table(
-        "manifest_children",
-        sa.Column("manifest_id", Id, nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("digest", ascii_text(135), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifests.id"], name="fk_manifest_children_manifest_id_manifests", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("manifest_id", "position", name="pk_manifest_children"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_manifest_children_digest", "manifest_children", ["digest"], unique=False)
+    op.create_index("ix_edges_repository_id_edges_blob_id", "edges", ["repository_id", "blob_id"], unique=False)
     op.create_table(
         "tags",
         sa.Column("repository_id", Id, nullable=False),
         sa.Column("name", ascii_text(128), nullable=False),
         sa.Column("manifest_id", Id, nullable=False),
         sa.Column("hidden", sa.Boolean(), nullable=False),
+        sa.Column("updated_by_id", Id, nullable=True),
+        sa.Column("updated_by", sa.String(length=320), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["manifest_id"], ["manifests.id"], name="fk_tags_manifest_id_manifests"),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name="fk_tags_repository_id_repositories"),
