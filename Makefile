@@ -13,7 +13,7 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-header 
 .DEFAULT_GOAL := help
 # Trust what the machine trusts: a company's mirror has a certificate of the company's.
 export UV_SYSTEM_CERTS := 1
-.PHONY: help setup serve test lint fix check conformance bench lock wheel clean
+.PHONY: help setup serve test test-long lint fix check conformance bench lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ serve: $(STAMP) ## start the registry on http://127.0.0.1:5000, data in ./data
 
 test: $(STAMP) ## run every test this machine can run (tools/install builds what Go clients they want)
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-long: export ENTREPOT_TEST_LONG ?= 3
+test-long: $(STAMP) ## for the night: races and properties with many more rounds and other examples in every run
+	@$(BIN)/python -m pytest tests/durability tests/hostile tests/unit tests/functional/test_nobody_gains.py $(PYTEST_ARGS)
 
 lint: $(STAMP) ## format, style, import directions, types
 	@$(BIN)/ruff format --check --quiet . || { echo "run make fix"; exit 1; }

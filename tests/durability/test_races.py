@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.budgets import rounds
 from tests.clients.images import digest_of
 from tests.durability.conftest import WORKERS
 from tests.durability.consistency import assert_consistent, blob_locations, files, upload_ids
@@ -30,7 +31,7 @@ from tests.durability.pushes import (
 )
 from tests.peers.entrepot import Entrepot
 
-ROUNDS = 60
+ROUNDS = rounds(60)
 SIZES = (1_000, 60_000, 700_000)
 """Kept in the database; a file written at once; a file written in several steps."""
 

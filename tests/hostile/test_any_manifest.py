@@ -10,8 +10,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from tests.budgets import budget
 from tests.hostile.answers import assert_well_formed
-from tests.hostile.examples import budget
 from tests.hostile.remains import remains
 from tests.hostile.target import OCI_INDEX, OCI_MANIFEST, Image, Target, descriptor, push_image, sha256
 

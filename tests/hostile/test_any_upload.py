@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 
+from tests.budgets import budget
 from tests.hostile.answers import assert_refused
-from tests.hostile.examples import budget
 from tests.hostile.remains import open_uploads, upload_files
 from tests.hostile.target import SMALL_BYTES_MAX, Image, Target, sha256, sha512
 from tests.hostile.wire import Answer, Headers, chunked

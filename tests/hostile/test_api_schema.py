@@ -17,9 +17,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from entrepot.http.api.application import PREFIX, ROUTES, build
+from tests.budgets import budget
 from tests.functional.people import API, People
 from tests.functional.repository import Repository
-from tests.hostile.examples import budget
 from tests.peers.entrepot import Entrepot
 
 CHECKS = [

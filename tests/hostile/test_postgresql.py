@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 
+from tests.budgets import budget
 from tests.hostile.answers import assert_refused, assert_well_formed
-from tests.hostile.examples import budget
 from tests.hostile.target import OCI_MANIFEST, Image, Target, basic, descriptor, push_image
 from tests.hostile.test_any_request import REPOSITORY, Client, Request, requests
 from tests.hostile.test_lists import NOT_NUMBERS, ODD_PLACES

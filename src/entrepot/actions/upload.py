@@ -22,7 +22,6 @@ from entrepot.storage.errors import BlobDamaged, ContentMismatch
 from entrepot.storage.store import StoredBlob
 
 Body = AsyncIterator[bytes]
-"""Who sends the bytes, and from where: for the audit log."""
 
 
 def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[Session, str]:

@@ -23,10 +23,10 @@ from entrepot.identity import groups, users
 from entrepot.identity.groups import Group
 from entrepot.identity.users import User
 from entrepot.principal import Caller, Origin, Principal
+from tests.budgets import budget
 from tests.conformance.database.content import NOW_MS
 from tests.conformance.database.remembering import Watched
 from tests.conformance.database.waiting import until
-from tests.hostile.examples import budget
 
 pytestmark = pytest.mark.anyio
 

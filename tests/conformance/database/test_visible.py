@@ -27,7 +27,7 @@ from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Caller, Limit, Origin, Principal
 from entrepot.settings import Settings
 from entrepot.telemetry.metrics import Metrics
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from entrepot.access import conditions
 from entrepot.access.conditions import CONDITION_CHARACTERS_MAX, EVALUATED_MAX, NESTING_MAX, Context
 from entrepot.access.errors import ConditionInvalid
 from entrepot.principal import Caller, Credential, Origin, Principal
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 NOON_MS = 1_750_248_000_000
 """Wednesday, 18 June 2025, 12:00 UTC."""

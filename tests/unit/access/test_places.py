@@ -17,7 +17,7 @@ from entrepot.access.places import (
     plain_expression,
 )
 from entrepot.oci.name import NAME_CHARACTERS_MAX
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 PATHS = ("team", "team/a", "team/a/b", "team-a", "team-a/a", "team.a", "team0", "tea", "a/team", "teamteam")
 

@@ -9,7 +9,7 @@ from entrepot.content.uploads import Session, open_address, start
 from entrepot.oci.digest import ALGORITHMS
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Principal
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 KEY = b"k" * 32
 REPOSITORY = RepositoryName.parse("team/image")

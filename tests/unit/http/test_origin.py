@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.http.origin import ADDRESSES_MAX, client_address, forwarded_url, is_trusted
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 PROXIES = ("10.0.0.0/8", "fd00::/8")
 PROXY = "10.0.0.1"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from entrepot.errors import Invalid
 from entrepot.http.pagination import PAGE_MAX, next_link, page_size
-from tests.hostile.examples import budget
+from tests.budgets import budget
 from tests.unit.http.requests import request
 
 

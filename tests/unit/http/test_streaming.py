@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from entrepot.errors import BadRange
 from entrepot.http.streaming import RANGES_MAX, RangeOutside, Span, _spans
-from tests.hostile.examples import budget
+from tests.budgets import budget
 from tests.unit.http.requests import request
 
 ETAG = '"sha256:abc"'

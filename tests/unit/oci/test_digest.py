@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from entrepot.oci.digest import ALGORITHMS, Digest, new_hasher, parse_algorithm
 from entrepot.oci.errors import DigestInvalid
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 SHA256 = "sha256:" + "0123456789abcdef" * 4
 SHA512 = "sha512:" + "0123456789abcdef" * 8

@@ -19,7 +19,7 @@ from entrepot.oci.manifest import (
     ManifestDocument,
     ManifestUnsupported,
 )
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, NameInvalid, TagInvalid
 from entrepot.oci.name import NAME_CHARACTERS_MAX, RepositoryName, Tag, is_repository_name, parse_reference
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 SHA256 = "sha256:" + "0" * 64
 

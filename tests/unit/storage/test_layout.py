@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from entrepot.oci.digest import ALGORITHMS, Digest
 from entrepot.storage import layout
-from tests.hostile.examples import budget
+from tests.budgets import budget
 
 UPLOAD = "6f1e2a4c-0000-4000-8000-000000000001"
 
