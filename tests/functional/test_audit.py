@@ -61,6 +61,20 @@ def test_push_and_pull_are_found_exported_and_verified(
     assert "was changed" in run(command, succeeds=False).stdout
 
 
+def test_moved_tag_is_recorded_with_what_it_named(
+    set_up: SetUp, repository: Repository, pushed: str, tmp_path: Path
+) -> None:
+    again = repository.push_image("v1").digest
+    options = ("--resource", f"repository:{repository.name}", "--action", "tag:move")
+    moved: list[dict[str, object]] = []
+    for _ in range(POLLS_MAX):
+        moved = export(set_up, tmp_path / "export.jsonl", *options)
+        if moved:
+            break
+        time.sleep(POLL_SECONDS)
+    assert [(record["digest"], record["detail"]) for record in moved] == [(again, {"tag": "v1", "from": pushed})]
+
+
 def test_wrong_password_is_recorded_without_it(set_up: SetUp, tmp_path: Path) -> None:
     with httpx.Client(
         base_url=set_up.server.url, auth=("admin", "not-the-password-of-anybody"), trust_env=False

@@ -1,12 +1,24 @@
-import pytest
+import asyncio
+import random
+import sqlite3
 
+import pytest
+from sqlalchemy import Connection, insert
+
+from entrepot.access.rights import Visible
+from entrepot.content import repositories
+from entrepot.content.repositories import Reader
 from entrepot.database.database import Database
 from entrepot.namespaces import namespaces
 from entrepot.namespaces.namespaces import Namespace
+from entrepot.namespaces.tables import namespaces as namespaces_table
 from entrepot.oci.name import RepositoryName
-from tests.conformance.database.content import NAMES_IN_BYTE_ORDER, NOW_MS
+from tests.conformance.database.conftest import SQLITE
+from tests.conformance.database.content import EVERYTHING, NAMES_IN_BYTE_ORDER, NOW_MS
 
 pytestmark = pytest.mark.anyio
+
+NOBODY = Reader(Visible(everything=False))
 
 
 async def is_public(database: Database, repository: str) -> bool:
@@ -66,3 +78,69 @@ async def test_deepest_name(database: Database) -> None:
 
     assert await is_public(database, deepest)
     assert not await is_public(database, deepest[:-2])
+
+
+async def test_lists_say_of_each_repository_what_its_nearest_setting_says(database: Database) -> None:
+    """Also of names that only begin with the letters of a namespace, and come between it and what is below it."""
+    names = [RepositoryName(name) for name in (*NAMES_IN_BYTE_ORDER, "a/b/c", "a-b/c/d", "a0/b", "a/b0", "a/b-c")]
+    settings = ["", *NAMES_IN_BYTE_ORDER, "a/b/c", "a0/b"]
+    for name in names:
+        await database.write_soon(repositories.ensure, name, NOW_MS)
+    chance = random.Random(1)
+    for _ in range(40):
+        path = chance.choice(settings)
+        if chance.random() < 0.3:
+            await database.write_soon(namespaces.inherit, path)
+        else:
+            await database.write_soon(namespaces.set_public, path, chance.random() < 0.5, NOW_MS)
+
+        page = await database.read(repositories.page, EVERYTHING, after="", limit=100)
+        assert len(page) == len(names)
+        for entry in page:
+            assert entry.public == await is_public(database, entry.name), entry.name
+
+
+async def test_settings_changed_at_once_are_all_in_the_lists(database: Database, other: Database) -> None:
+    for number in range(20):
+        await database.write_soon(repositories.ensure, RepositoryName(f"team-{number}/app"), NOW_MS)
+    workers = (database, other) * 10
+    await asyncio.gather(
+        *(worker.write(namespaces.set_public, f"team-{n}", True, NOW_MS) for n, worker in enumerate(workers))
+    )
+
+    page = await database.read(repositories.page, EVERYTHING, after="", limit=100)
+    assert [entry.public for entry in page] == [True] * 20
+
+
+@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+async def test_page_of_a_list_takes_as_long_with_any_number_of_settings(database: Database) -> None:
+    def steps(connection: Connection) -> int:
+        count = 0
+
+        def step() -> None:
+            nonlocal count
+            count += 1
+
+        driver_connection = connection.connection.driver_connection
+        assert isinstance(driver_connection, sqlite3.Connection)
+        driver_connection.set_progress_handler(step, 1)
+        try:
+            repositories.names(connection, NOBODY, "", 100)
+        finally:
+            driver_connection.set_progress_handler(None, 0)
+        return count
+
+    def add(connection: Connection) -> None:
+        connection.execute(
+            insert(namespaces_table),
+            [{"path": f"other-{number}", "public": number % 2, "created_at_ms": NOW_MS} for number in range(300)],
+        )
+        namespaces.set_public(connection, "others", True, NOW_MS)
+
+    for number in range(50):
+        await database.write_soon(repositories.ensure, RepositoryName(f"team/app-{number}"), NOW_MS)
+    for path in ("other", "team/app-7"):
+        await database.write(namespaces.set_public, path, True, NOW_MS)
+    before = await database.read(steps)
+    await database.write(add)
+    assert await database.read(steps) == before

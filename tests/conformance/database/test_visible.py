@@ -22,7 +22,6 @@ from entrepot.content import repositories
 from entrepot.database.caches import Caches
 from entrepot.identity import groups, users
 from entrepot.namespaces import namespaces
-from entrepot.namespaces.tables import namespaces as namespaces_table
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Caller, Limit, Origin, Principal
 from entrepot.settings import Settings
@@ -116,7 +115,8 @@ def _make_people(connection: Connection) -> None:
 
 def _settle(connection: Connection, drawn: list[Given], public: dict[str, bool]) -> None:
     connection.execute(grants_table.delete())
-    connection.execute(namespaces_table.delete())
+    for known in namespaces.listing(connection):
+        namespaces.inherit(connection, known.path)
     subjects = {
         USER: Subject(USER, users.require(connection, users.LOCAL, "user").id),
         "somebody else": Subject(USER, users.require(connection, users.LOCAL, "other").id),

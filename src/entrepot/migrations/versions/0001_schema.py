@@ -230,6 +230,13 @@ def upgrade() -> None:
     op.create_index("ix_users_owner_id", "users", ["owner_id"], unique=False)
     op.create_index("ix_users_refreshed_at_ms", "users", ["provider", "gone", "refreshed_at_ms"], unique=False)
     op.create_table(
+        "visibility",
+        sa.Column("low", ascii_text(256), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("low", name="pk_visibility"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "grants",
         sa.Column("id", Id, autoincrement=True, nullable=False),
         sa.Column("role", ascii_text(64), nullable=False),
