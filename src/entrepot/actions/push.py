@@ -9,7 +9,7 @@ from entrepot.actions import accounts, acts
 from entrepot.app import App
 from entrepot.audit import record
 from entrepot.audit.record import Act
-from entrepot.content import manifests, tags
+from entrepot.content import manifests, repositories, tags
 from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
@@ -91,7 +91,7 @@ def _record(
     sparse: bool,
     now_ms: int,
 ) -> None:
-    repository_id, manifest_id = manifests.record(
+    recorded = manifests.record(
         connection,
         repository,
         digest,
@@ -102,8 +102,20 @@ def _record(
         precondition=conditions.get(digest, ALWAYS),
     )
     record.write(connection, act)
+    new_tags = 0
     for name in names:
         condition = conditions.get(name, ALWAYS)
-        before = tags.point(connection, repository, repository_id, name, manifest_id, pushed_by, now_ms, condition)
-        if before is not None:
-            record.write(connection, moves.compose(repository, name, digest, before))
+        pointed = tags.point(
+            connection,
+            repository,
+            recorded.repository_id,
+            name,
+            recorded.manifest_id,
+            pushed_by,
+            now_ms,
+            condition,
+        )
+        new_tags += pointed.is_new
+        if pointed.before is not None:
+            record.write(connection, moves.compose(repository, name, digest, pointed.before))
+    repositories.count(connection, recorded.repository_id, manifests=int(recorded.is_new), tags=new_tags)
