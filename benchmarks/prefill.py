@@ -67,6 +67,8 @@ def _add_repository(connection: Connection, entries: list[Entry]) -> None:
     here: Row = {"repository_id": repository_id}
     row: Row = {"id": repository_id, "name": f"prefilled/{repository_id}", "created_at_ms": now_ms}
     connection.execute(insert(tables.repositories), [row])
+    usage = {"tags": len(entries), "manifests": len(entries), "bytes": 4096 + 1_000 * len(entries)}
+    connection.execute(insert(tables.repository_usage), [here | usage])
     connection.execute(insert(tables.blobs), [_blob(entry.id, entry.config_digest, 1_000) for entry in entries])
     linked = [FIRST_ID - 1, *(entry.id for entry in entries)]
     links = [here | {"blob_id": blob_id, "used_at_ms": now_ms} for blob_id in linked]

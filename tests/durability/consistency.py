@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, create_engine, func, select
 from sqlalchemy.pool import NullPool
 
 from entrepot.content.tables import (
@@ -14,7 +14,10 @@ from entrepot.content.tables import (
     edges,
     manifest_contents,
     manifests,
+    repositories,
     repository_blobs,
+    repository_usage,
+    tags,
     uploads,
 )
 from tests.clients.images import digest_of
@@ -50,6 +53,26 @@ def assert_consistent(data: Path, storage: Path | None = None) -> None:
         ):
             assert digest_of(payload) == digest
             assert _linked(connection, manifest_id) == _needed(payload)
+        assert _usage(connection) == _counted(connection)
+
+
+def _usage(connection: Connection) -> dict[int, tuple[int, ...]]:
+    """Of each repository: how many tags, manifests and bytes it has, as it says."""
+    return {number: tuple(usage) for number, *usage in connection.execute(select(repository_usage))}
+
+
+def _counted(connection: Connection) -> dict[int, tuple[int, ...]]:
+    """The same, counted."""
+    of_repository = repositories.c.id
+    counts = [
+        select(func.count()).where(table.c.repository_id == of_repository).scalar_subquery()
+        for table in (tags, manifests)
+    ]
+    linked = select(func.coalesce(func.sum(blobs.c.size), 0)).join(
+        repository_blobs, repository_blobs.c.blob_id == blobs.c.id
+    )
+    size = linked.where(repository_blobs.c.repository_id == of_repository).scalar_subquery()
+    return {number: tuple(counted) for number, *counted in connection.execute(select(of_repository, *counts, size))}
 
 
 def files(data: Path, storage: Path | None = None) -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 TABLES = {
     "repositories": "name",
+    "repository_usage": "repository_id, tags, manifests, bytes",
     "blobs": "digest, size, location",
     "blob_contents": "blob_id, length(content)",
     "repository_blobs": "repository_id, blob_id",

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, insert, select
 
 from entrepot.access.errors import GrantInvalid, GrantUnknown
 from entrepot.access.places import Place
@@ -103,15 +103,15 @@ def _require_room(connection: Connection, subject: Subject, place: Place, *, con
         who = grants.c.subject_kind.in_((EVERYONE, SIGNED_IN))
     else:
         who = (grants.c.group_id if subject.kind == GROUP else grants.c.user_id) == subject.id
-    counted = select(func.count()).select_from(grants).where(within, who)
-    if anybody and connection.execute(counted).scalar_one() >= FOR_ANYBODY_MAX:
+    there = select(grants.c.id).where(within, who)
+    if anybody and len(connection.execute(there.limit(FOR_ANYBODY_MAX)).all()) >= FOR_ANYBODY_MAX:
         raise GrantInvalid(
             f"in the namespace {namespace} {FOR_ANYBODY_MAX} grants are for everyone or all who are signed in, which "
             "is the most: grant for a larger place, or to a group"
         )
     if conditional:
-        conditional_ones = counted.where(grants.c.condition.is_not(None))
-        if connection.execute(conditional_ones).scalar_one() >= CONDITIONS_MAX:
+        conditional_ones = there.where(grants.c.condition.is_not(None)).limit(CONDITIONS_MAX)
+        if len(connection.execute(conditional_ones).all()) >= CONDITIONS_MAX:
             raise GrantInvalid(
                 f"in the namespace {namespace} {CONDITIONS_MAX} grants for the same have conditions, which is the "
                 "most: grant for a larger place, or join conditions with ||"

@@ -9,7 +9,7 @@ from entrepot.actions import acts
 from entrepot.app import App
 from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
-from entrepot.content import manifests, tags
+from entrepot.content import manifests, repositories, tags
 from entrepot.content.preconditions import ALWAYS, Precondition
 from entrepot.oci.digest import Digest
 from entrepot.oci.manifest import ManifestDocument
@@ -45,7 +45,7 @@ async def manifest(
     pushed = PushedManifest(digest, unique, document.subject.digest if document.subject else None)
 
     def run(connection: Connection) -> tuple[PushedManifest, list[Act]]:
-        repository_id, manifest_id = manifests.record(
+        recorded = manifests.record(
             connection,
             repository,
             digest,
@@ -55,14 +55,15 @@ async def manifest(
             now_ms=now_ms,
             precondition=precondition if reference == digest else ALWAYS,
         )
-        done = [push]
+        done, new_tags = [push], 0
+        here, manifest_id = recorded.repository_id, recorded.manifest_id
         for name in unique:
             condition = precondition if reference == name else ALWAYS
-            moved = tags.point(
-                connection, repository, repository_id, name, manifest_id, caller.principal, now_ms, condition
-            )
-            if moved is not None:
-                done.append(Act(Action.TAG_MOVE, resource, digest, detail={"tag": name, "from": moved}))
+            pointed = tags.point(connection, repository, here, name, manifest_id, caller.principal, now_ms, condition)
+            new_tags += pointed.is_new
+            if pointed.before is not None:
+                done.append(Act(Action.TAG_MOVE, resource, digest, detail={"tag": name, "from": pointed.before}))
+        repositories.count(connection, here, manifests=int(recorded.is_new), tags=new_tags)
         return pushed, done
 
     return await acts.change_as(app, caller, run)

@@ -111,7 +111,7 @@ def record(connection: Connection, repository: RepositoryName, stored: StoredBlo
     blob_id, size, location = row
     if location is None and stored.content is not None:
         _INSERT_CONTENT.run(connection, blob_id=blob_id, content=stored.content)
-    _link(connection, repository, blob_id, now_ms)
+    _link(connection, repository, blob_id, size, now_ms)
     return StoredBlob(stored.digest, size, location, stored.content if location is None else None)
 
 
@@ -137,20 +137,21 @@ def link(connection: Connection, repository: RepositoryName, digest: Digest, now
     row = connection.execute(_BY_DIGEST, {"digest": digest}).one_or_none()
     if row is None:
         raise BlobUnknown(f"there is no blob {digest}", {"digest": digest})
-    _link(connection, repository, row.id, now_ms)
+    _link(connection, repository, row.id, row.size, now_ms)
     return _stored(digest, row.size, row.location, row.content)
 
 
 def unlink(connection: Connection, repository: RepositoryName, digest: Digest) -> None:
     """Take the blob out of the repository. Raises BlobUnknown, or BlobInUse when a manifest there needs it."""
     repository_id = repositories.require(connection, repository)
-    blob_id = linked(connection, repository_id, [digest]).get(digest, (None,))[0]
+    blob_id, size = linked(connection, repository_id, [digest]).get(digest, (None, 0))
     if blob_id is None:
         raise BlobUnknown(f"there is no blob {digest} in {repository}", {"digest": digest})
     key = {"repository_id": repository_id, "blob_id": blob_id}
     if connection.execute(_NEEDED, {**key, "digest": digest}).first() is not None:
         raise BlobInUse(f"a manifest in {repository} needs this blob: delete the manifest first", {"digest": digest})
-    connection.execute(_UNLINK, key)
+    unlinked = connection.execute(_UNLINK, key).rowcount
+    repositories.count(connection, repository_id, size=-size * unlinked)
     announce(connection, topics.content(repository))
 
 
@@ -159,9 +160,11 @@ def known_locations(connection: Connection, locations: list[str]) -> set[str]:
     return set(connection.execute(_KNOWN_LOCATIONS, {"locations": locations}).scalars())
 
 
-def _link(connection: Connection, repository: RepositoryName, blob_id: int, now_ms: int) -> None:
+def _link(connection: Connection, repository: RepositoryName, blob_id: int, size: int, now_ms: int) -> None:
     repository_id = repositories.ensure(connection, repository, now_ms)
-    if not _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, used_at_ms=now_ms):
+    if _LINK.run(connection, repository_id=repository_id, blob_id=blob_id, used_at_ms=now_ms):
+        repositories.count(connection, repository_id, size=size)
+    else:
         _RENEW.run(
             connection,
             of_repository=repository_id,

@@ -31,6 +31,15 @@ class StoredManifest:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The numbers of a manifest and its repository."""
+
+    repository_id: int
+    manifest_id: int
+    is_new: bool
+
+
 _COLUMNS = (manifests.c.digest, manifests.c.media_type, manifest_contents.c.payload)
 _BY_DIGEST = Statement(
     select(*_COLUMNS)
@@ -92,8 +101,8 @@ def record(
     sparse: bool,
     now_ms: int,
     precondition: Precondition = ALWAYS,
-) -> tuple[int, int]:
-    """Keep the manifest; returns (repository id, manifest id). One that is there already stays as it is.
+) -> Recorded:
+    """Keep the manifest. One that is there already stays as it is. A new one is still to be counted.
 
     Raises ReferenceUnknown when it needs what the repository does not have (unless sparse manifests are allowed),
     ManifestInvalid when it gives a blob another size than it has, and PreconditionFailed.
@@ -102,7 +111,7 @@ def record(
     known = _id(connection, repository_id, digest)
     precondition.require("the manifest", None if known is None else digest)
     if known is not None:
-        return repository_id, known
+        return Recorded(repository_id, known, is_new=False)
     to_blobs = document.blobs
     blob_ids = _find_blobs(connection, repository_id, to_blobs)
     missing = [edge.digest for edge in to_blobs if edge.required and edge.digest not in blob_ids]
@@ -141,7 +150,7 @@ def record(
     )
     here = {"manifest_id": manifest_id, "repository_id": repository_id}
     _INSERT_EDGE.run_each(connection, [here | _end(edge, blob_ids) for edge in document.edges])
-    return repository_id, manifest_id
+    return Recorded(repository_id, manifest_id, is_new=True)
 
 
 def remove(
@@ -162,8 +171,9 @@ def remove(
             f"{digest} is a part of the image that the tag {tag} names: delete that tag, or its manifest, first",
             {"digest": digest, "tag": tag},
         )
-    connection.execute(_DELETE_TAGS, {"manifest_id": manifest_id})
-    connection.execute(_DELETE, {"manifest_id": manifest_id})
+    untagged = connection.execute(_DELETE_TAGS, {"manifest_id": manifest_id}).rowcount
+    removed = connection.execute(_DELETE, {"manifest_id": manifest_id}).rowcount
+    repositories.count(connection, repository_id, tags=-untagged, manifests=-removed)
     announce(connection, topics.content(repository))
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select, update
 
 from entrepot.access import visible
 from entrepot.access.rights import Visible
 from entrepot.content.errors import RepositoryUnknown
-from entrepot.content.tables import blobs, manifests, repositories, repository_blobs, tags
+from entrepot.content.tables import repositories, repository_usage
 from entrepot.database import dialect
 from entrepot.database.statements import Statement
 from entrepot.namespaces import namespaces
@@ -15,6 +15,28 @@ from entrepot.oci.name import RepositoryName
 
 _FIND = Statement(select(repositories.c.id).where(repositories.c.name == bindparam("name")))
 _INSERT = dialect.insert_or_ignore(repositories, "name", returning=(repositories.c.id,))
+
+_INSERT_USAGE = insert(repository_usage).values(tags=0, manifests=0, bytes=0)
+_COUNT = Statement(
+    update(repository_usage)
+    .where(repository_usage.c.repository_id == bindparam("of_repository"))
+    .values(
+        tags=repository_usage.c.tags + bindparam("more_tags"),
+        manifests=repository_usage.c.manifests + bindparam("more_manifests"),
+        bytes=repository_usage.c.bytes + bindparam("more_bytes"),
+    )
+)
+_DESCRIBE = (
+    select(
+        repositories.c.created_at_ms,
+        namespaces.public(repositories.c.name),
+        repository_usage.c.tags,
+        repository_usage.c.manifests,
+        repository_usage.c.bytes,
+    )
+    .join(repository_usage, repository_usage.c.repository_id == repositories.c.id)
+    .where(repositories.c.id == bindparam("repository_id"))
+)
 
 
 def find(connection: Connection, name: RepositoryName) -> int | None:
@@ -38,7 +60,17 @@ def ensure(connection: Connection, name: RepositoryName, now_ms: int) -> int:
             return repository_id
         inserted = dialect.execute(connection, _INSERT, {"name": name, "created_at_ms": now_ms}).scalar()
         if inserted is not None:
+            connection.execute(_INSERT_USAGE, {"repository_id": inserted})
             return int(inserted)
+
+
+def count(connection: Connection, repository_id: int, *, tags: int = 0, manifests: int = 0, size: int = 0) -> None:
+    """Note how much there is more, or less, in the repository.
+
+    To be called last in a transaction: all others that change how much is in the repository wait for its end.
+    """
+    if tags or manifests or size:
+        _COUNT.run(connection, of_repository=repository_id, more_tags=tags, more_manifests=manifests, more_bytes=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +131,8 @@ def page(
 def describe(connection: Connection, name: RepositoryName) -> tuple[Repository, Content]:
     """Raises RepositoryUnknown."""
     repository_id = require(connection, name)
-    known = select(repositories.c.created_at_ms, namespaces.public(repositories.c.name))
-    created_at_ms, public = connection.execute(known.where(repositories.c.id == repository_id)).one()
-    counts = [
-        select(func.count()).select_from(table).where(table.c.repository_id == repository_id).scalar_subquery()
-        for table in (tags, manifests)
-    ]
-    linked = select(func.coalesce(func.sum(blobs.c.size), 0)).join(
-        repository_blobs, repository_blobs.c.blob_id == blobs.c.id
-    )
-    size = linked.where(repository_blobs.c.repository_id == repository_id).scalar_subquery()
-    row = connection.execute(select(*counts, size)).one()
-    return Repository(name, created_at_ms, public), Content(row[0], row[1], int(row[2]))
+    created_at_ms, public, *content = connection.execute(_DESCRIBE, {"repository_id": repository_id}).one()
+    return Repository(name, created_at_ms, public), Content(*content)
 
 
 def _readable(reader: Reader, dialect_name: str) -> ColumnElement[bool]:

@@ -38,6 +38,23 @@ repositories = Table(
     sqlite_autoincrement=True,
 )
 
+# How much is in a repository, changed by the transaction that changes that: nothing is counted to show it.
+repository_usage = Table(
+    "repository_usage",
+    metadata,
+    Column(
+        "repository_id",
+        Id,
+        ForeignKey("repositories.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("tags", BigInteger, nullable=False),
+    Column("manifests", BigInteger, nullable=False),
+    # Of the blobs that it may read.
+    Column("bytes", BigInteger, nullable=False),
+)
+
 blobs = Table(
     "blobs",
     metadata,

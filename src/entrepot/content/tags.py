@@ -74,6 +74,14 @@ class Tagged:
     updated_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """`before` is what a tag named that was moved; None for one that was made, or named the same already."""
+
+    before: Digest | None
+    is_new: bool
+
+
 def point(
     connection: Connection,
     repository: RepositoryName,
@@ -83,8 +91,8 @@ def point(
     updated_by: Principal,
     now_ms: int,
     precondition: Precondition = ALWAYS,
-) -> Digest | None:
-    """Make the tag name this manifest; returns what it named before, None for nothing or the same.
+) -> Pointed:
+    """Make the tag name this manifest. A new one is still to be counted.
 
     Raises PreconditionFailed.
     """
@@ -110,9 +118,9 @@ def point(
         by=updated_by.key,
         now_ms=now_ms,
     ):
-        return None
+        return Pointed(None, is_new=added > 0)
     announce(connection, topics.content(repository))
-    return before
+    return Pointed(before, is_new=False)
 
 
 def remove(connection: Connection, repository: RepositoryName, tag: Tag, precondition: Precondition = ALWAYS) -> None:
@@ -122,6 +130,7 @@ def remove(connection: Connection, repository: RepositoryName, tag: Tag, precond
     removed = connection.execute(_DELETE, {"repository_id": repository_id, "name": tag})
     if removed.rowcount == 0:
         raise ManifestUnknown(f"there is no tag {tag} in {repository}", {"tag": tag})
+    repositories.count(connection, repository_id, tags=-removed.rowcount)
     announce(connection, topics.content(repository))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from entrepot.access.rights import Visible
-from entrepot.content import blobs, manifests, tags
+from entrepot.content import blobs, manifests, repositories, tags
 from entrepot.content.repositories import Reader
 from entrepot.oci import media_types
 from entrepot.oci.digest import Digest
@@ -104,7 +104,7 @@ def push(
     by: Principal = ALICE,
 ) -> int:
     """Keep the manifest under these tags; answers its row's number."""
-    repository_id, manifest_id = manifests.record(
+    recorded = manifests.record(
         connection,
         repository,
         digest_of(document),
@@ -113,9 +113,13 @@ def push(
         sparse=sparse,
         now_ms=NOW_MS,
     )
+    new = 0
     for name in names:
-        tags.point(connection, repository, repository_id, Tag(name), manifest_id, by, NOW_MS)
-    return manifest_id
+        new += tags.point(
+            connection, repository, recorded.repository_id, Tag(name), recorded.manifest_id, by, NOW_MS
+        ).is_new
+    repositories.count(connection, recorded.repository_id, manifests=int(recorded.is_new), tags=new)
+    return recorded.manifest_id
 
 
 def push_image(connection: Connection, document: ManifestDocument, *names: str) -> int:

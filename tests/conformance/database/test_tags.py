@@ -64,7 +64,7 @@ async def test_moved_tag_tells_what_it_named_before(database: Database) -> None:
     def push_and_point(connection: Connection, document: ManifestDocument) -> Digest | None:
         manifest_id = push_image(connection, document)
         repository_id = repositories.require(connection, REPOSITORY)
-        return tags.point(connection, REPOSITORY, repository_id, Tag("latest"), manifest_id, ALICE, NOW_MS)
+        return tags.point(connection, REPOSITORY, repository_id, Tag("latest"), manifest_id, ALICE, NOW_MS).before
 
     assert await database.write(push_and_point, first) is None
     assert await database.write(push_and_point, first) is None

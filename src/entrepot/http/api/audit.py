@@ -49,7 +49,7 @@ class AuditStatus(Model):
     """The newest record in the chain."""
     hash: str
     pending: int
-    """Records that are not in the chain yet."""
+    """Records that are not in the chain yet; 10,000 where there are more."""
     signed_seq: int
     signed_at: Time | None
     archived_seq: int

@@ -173,6 +173,20 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "repository_usage",
+        sa.Column("repository_id", Id, autoincrement=False, nullable=False),
+        sa.Column("tags", sa.BigInteger(), nullable=False),
+        sa.Column("manifests", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository_id"],
+            ["repositories.id"],
+            name="fk_repository_usage_repository_id_repositories",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository_id", name="pk_repository_usage"),
+    )
+    op.create_table(
         "roles",
         sa.Column("name", ascii_text(64), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
