@@ -134,8 +134,8 @@ class StorageSettings(_Section):
     """`file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container`; empty: the data directory."""
     redirect: bool = True
     """Let clients fetch blobs from the object store by a presigned URL; false: send them through the registry."""
-    small_blob_bytes_max: int = Field(default=32 * 1024, ge=0, le=128 * 1024)
-    """Blobs up to this size are kept in the database, which is several times faster for them; 0: only empty ones."""
+    small_blob_bytes_max: int = Field(default=16 * 1024, ge=0, le=128 * 1024)
+    """Blobs up to this size are kept in the database, which saves some work for each; 0: only empty ones."""
     connect_seconds: int = Field(default=5, ge=1, le=300)
     """How long a connection to the object store may take to be there."""
     call_seconds: int = Field(default=20, ge=1, le=300)

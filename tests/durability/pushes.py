@@ -12,7 +12,7 @@ from tests.durability.exchange import Answer, Connection, request
 from tests.peers.registry import Registry
 
 PIECE_BYTES = 64 * 1024
-SMALL_BYTES_MAX = 32 * 1024
+SMALL_BYTES_MAX = 16 * 1024
 """Blobs up to this size are kept in the database."""
 
 
