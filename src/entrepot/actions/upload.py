@@ -65,7 +65,7 @@ async def receive_whole(
         return await finish(app, caller, session, repository, digest, body, 0)
     except (ClientGone, TooSlow):
         left = await app.database.look_up(uploads.find, session.id)
-        if left is not None and await app.database.write_soon(uploads.claim, left):
+        if left is not None and await app.database.write(uploads.claim, left, durable=False):
             await app.store.discard(left)
         raise
 
@@ -94,7 +94,7 @@ async def finish(
     try:
         stored = await app.store.commit(after, digest)
     except ContentMismatch:
-        if recorder.recorded is None or await app.database.write_soon(uploads.claim, recorder.recorded):
+        if recorder.recorded is None or await app.database.write(uploads.claim, recorder.recorded, durable=False):
             await app.store.discard(after)
         else:
             await _discard_unrecorded(app, after, recorder.state)
@@ -109,7 +109,7 @@ async def finish(
 
 async def cancel(app: App, session: Session) -> None:
     """Raises UploadUnknown when that was done before."""
-    await app.store.discard(await app.database.write_soon(uploads.cancel, session))
+    await app.store.discard(await app.database.write(uploads.cancel, session, durable=False))
 
 
 class _Recorder:
@@ -128,13 +128,19 @@ class _Recorder:
         if not state.offset:
             # Nothing has arrived, or nothing is left of it: then there is no row, and none that counts as unfinished.
             if self.recorded is not None:
-                await self._app.database.write_soon(uploads.claim, self.recorded)
+                await self._app.database.write(uploads.claim, self.recorded, durable=False)
                 self.recorded = None
             return
         registry = self._app.settings.registry
         expires_at_ms = self._app.clock() + registry.upload_expiry_seconds * 1000
-        await self._app.database.write_soon(
-            uploads.move, self._session, self.recorded, state, registry.uploads_per_user_max, expires_at_ms
+        await self._app.database.write(
+            uploads.move,
+            self._session,
+            self.recorded,
+            state,
+            registry.uploads_per_user_max,
+            expires_at_ms,
+            durable=False,
         )
         self.recorded = state
 

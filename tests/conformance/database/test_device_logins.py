@@ -19,13 +19,13 @@ HERE, THERE = "192.0.2.1", "198.51.100.7"
 
 async def reserve(database: Database, address: str = HERE, now_ms: int = NOW_MS) -> str:
     secret = device_logins.new_secret()
-    await database.write_soon(device_logins.reserve, secret, "sso", address, LIMITS, now_ms)
+    await database.write(device_logins.reserve, secret, "sso", address, LIMITS, now_ms, durable=False)
     return secret
 
 
 async def begin(database: Database, address: str = HERE) -> str:
     secret = await reserve(database, address)
-    assert await database.write_soon(device_logins.begin, secret, "code-é", 5, NOW_MS, LATER_MS)
+    assert await database.write(device_logins.begin, secret, "code-é", 5, NOW_MS, LATER_MS, durable=False)
     return secret
 
 

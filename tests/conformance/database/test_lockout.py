@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -35,7 +36,7 @@ async def attempt(
     database: Database, name: str, password: bytes, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS
 ) -> tuple[Standing, tuple[str, ...]]:
     counted = lockout.keys(name, address)
-    return await database.write(lockout.reserve, counted, POLICY, now_ms, password, administrator=admin)
+    return await database.write(partial(lockout.reserve, administrator=admin), counted, POLICY, now_ms, password)
 
 
 async def test_wait_begins_with_the_last_free_failure_and_doubles(database: Database) -> None:

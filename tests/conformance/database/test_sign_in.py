@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,10 @@ class Registry:
 
     async def token(self, user: User, limits: tuple[Limit, ...] | None = None, seconds: int = 3600) -> str:
         _, text = await self.app.database.write(
-            tokens.add,
+            partial(tokens.add, limits=limits, expires_at_ms=self.now_ms[0] + seconds * 1000, now_ms=self.now_ms[0]),
             PERSONAL,
             user,
             "laptop",
-            limits=limits,
-            expires_at_ms=self.now_ms[0] + seconds * 1000,
-            now_ms=self.now_ms[0],
         )
         return text
 
@@ -217,7 +215,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     assert (await registry.user("first", "alice")).id == alice.id
     assert (await stored_tokens.check(registry.app, text, HERE, "alice")).user_id == alice.id
 
-    await registry.app.database.write(users.change, alice, gone=True)
+    await registry.app.database.write(partial(users.change, gone=True), alice)
     registry.wait(61)
     other = await registry.sign_in("alice", OTHER_PASSWORD)
     assert (other.user_id, other.name) == (newcomer.user_id, "alice")

@@ -200,7 +200,7 @@ async def test_expired_upload_goes_with_its_bytes(opened: Opened, database: Data
 async def test_expired_uploads_of_several_pages_all_go(opened: Opened, database: Database) -> None:
     for _ in range(stale_uploads.PAGE + 5):
         session = Session(str(uuid.uuid4()), REPOSITORY, "local:admin", 1, "sha256", 1)
-        await database.write_soon(uploads.move, session, None, UploadState(session.id), 1000, 1)
+        await database.write(uploads.move, session, None, UploadState(session.id), 1000, 1, durable=False)
 
     assert await stale_uploads.expire(database, opened.store, 2_000) == stale_uploads.PAGE + 5
 

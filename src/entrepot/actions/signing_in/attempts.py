@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from functools import partial
 
 from entrepot.actions.signing_in import best_effort
 from entrepot.app import App
@@ -34,8 +35,8 @@ async def reserve(
     attempt = hmac.digest(app.keys.upload, b"login attempt " + text, "sha256")[:16]
     administrator = local is not None and local.administrator
     try:
-        return await app.database.write_soon(
-            lockout.reserve, counted, policy, app.clock(), attempt, administrator=administrator
+        return await app.database.write(
+            partial(lockout.reserve, administrator=administrator), counted, policy, app.clock(), attempt, durable=False
         )
     except Unavailable as error:
         log.warning("a login cannot be counted: %s", error.message)

@@ -6,6 +6,7 @@ The first that knows the name decides.
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -182,5 +183,7 @@ async def _own_user(app: App, user: User, password: str, *, right: bool) -> User
     if user.password_hash is not None and passwords.outdated(user.password_hash):
         renewed = await app.passwords.hash(password, user.key)
         # Not if the password was changed meanwhile.
-        await app.database.write_soon(users.set_password, user.name, renewed, instead_of=user.password_hash)
+        await app.database.write(
+            partial(users.set_password, instead_of=user.password_hash), user.name, renewed, durable=False
+        )
     return await app.database.read(users.account, user)
