@@ -51,6 +51,8 @@ Count = Callable[[str, int], None]
 class CollectorRefuses(Unavailable):
     """The collector answered, but did not take the records."""
 
+    code = "collector_refuses"
+
 
 @dataclass(slots=True)
 class _Target:

@@ -39,6 +39,8 @@ _INSERT = insert_or_ignore(audit_segments, "first_seq", returning=(audit_segment
 class SegmentDamaged(Unavailable):
     """What was archived is not what was to be."""
 
+    code = "segment_damaged"
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

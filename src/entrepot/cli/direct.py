@@ -57,7 +57,7 @@ def upgrade(settings: Settings) -> bool:
 
 
 class RegistryMissing(NotFound):
-    pass
+    code = "registry_missing"
 
 
 def load(data: Path | None, config: Path | None) -> Settings:

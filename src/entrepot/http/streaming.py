@@ -21,6 +21,8 @@ Span = tuple[int, int]
 class RangeOutside(BadRange):
     """None of the ranges has a byte of the blob in it."""
 
+    code = "range_outside"
+
     def __init__(self, size: int) -> None:
         super().__init__(f"the range is outside of the blob, which has {size} bytes", {"size": size})
         self.size = size

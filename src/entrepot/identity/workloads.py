@@ -28,7 +28,7 @@ _BOUNDARIES = "/:"
 
 
 class TrustRuleInvalid(Invalid):
-    pass
+    code = "trust_rule_invalid"
 
 
 @dataclass(frozen=True, slots=True)
