@@ -117,12 +117,12 @@ def _merged(spans: list[Span]) -> list[Span]:
     All others stay in the order in which they were asked for, in which clients read them.
     """
     merged: list[list[int]] = []
-    for place, (start, end) in sorted(enumerate(spans), key=lambda numbered: numbered[1]):
+    for number, (start, end) in sorted(enumerate(spans), key=lambda numbered: numbered[1]):
         if merged and start <= merged[-1][2]:
             first, begins, ends = merged[-1]
-            merged[-1] = [min(first, place), begins, max(ends, end)]
+            merged[-1] = [min(first, number), begins, max(ends, end)]
         else:
-            merged.append([place, start, end])
+            merged.append([number, start, end])
     return [(start, end) for _, start, end in sorted(merged)]
 
 

@@ -118,7 +118,7 @@ async def rotate(app: App, caller: Caller, user: User, token_id: str, overlap_se
 
 def plain(limit: Limit) -> dict[str, object]:
     """A limit as the API and the audit log write it."""
-    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.scope}
+    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.path}
 
 
 def _current(connection: Connection, user: User) -> User:

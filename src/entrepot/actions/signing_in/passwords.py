@@ -139,11 +139,11 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
     local, standing = await app.database.read(_look, name, counted, policy, app.clock())
     attempts.require_no_wait(standing)
     _, address, of_name = counted
-    async with app.passwords.place(of_name if standing.known else address, known=standing.known) as place:
+    async with app.passwords.slot(of_name if standing.known else address, known=standing.known) as slot:
         standing, reserved = await attempts.reserve(app, local, standing, counted, policy, name, password)
         attempts.require_no_wait(standing)
         # For a name that is not here it takes as long, so that time does not tell who is.
-        right = await place.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
+        right = await slot.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
     try:
         if local is not None:
             user = await _own_user(app, local, password, right=right)
