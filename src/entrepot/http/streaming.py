@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from entrepot.app import App
 from entrepot.errors import BadRange
 from entrepot.http.messages import Headers, Request, Response, SentFile
-from entrepot.storage.driver import Access, Held, LocalFile, Redirect
+from entrepot.storage.driver import Access, HeldBytes, LocalFile, Redirect
 from entrepot.storage.store import StoredBlob
 
 RANGES_MAX = 1024
@@ -45,7 +45,7 @@ def blob_response(request: Request, blob: StoredBlob, access: Access | None, hea
     spans = _spans(request, blob.size, etag)
     if spans is None:
         whole = [*common, (b"content-length", b"%d" % blob.size)]
-        if isinstance(access, Held):
+        if isinstance(access, HeldBytes):
             return Response(200, whole, access.content)
         if isinstance(access, LocalFile):
             return Response(200, whole, SentFile(access.path, blob.size))

@@ -6,7 +6,7 @@ from entrepot.actions.signing_in import sessions
 from entrepot.actions.signing_in.sessions import Finished
 from entrepot.app import App
 from entrepot.identity import device_logins
-from entrepot.identity.device_logins import Limits
+from entrepot.identity.device_logins import DeviceLoginLimits
 from entrepot.identity.errors import CredentialsInvalid, LoginUnknown, ProviderUnavailable, TokenInvalid
 from entrepot.identity.oidc import DEVICE_INTERVAL_SECONDS, DeviceStart, SignedIn, Waiting
 from entrepot.principal import Origin
@@ -23,7 +23,7 @@ class DeviceLogin:
 async def start(app: App, provider: str, origin: Origin) -> DeviceLogin:
     """Raises ProviderUnknown, TooManyDeviceLogins, ProviderUnavailable."""
     party, settings = app.providers.relying_party(provider), app.settings.login
-    limits = Limits(settings.device_logins_per_address_max, settings.device_logins_max)
+    limits = DeviceLoginLimits(settings.device_logins_per_address_max, settings.device_logins_max)
     # Most who are too many learn it here, and wait for nobody.
     await app.database.read(device_logins.check, origin.address, limits, app.clock())
     secret = device_logins.new_secret()
