@@ -29,7 +29,7 @@ from typing import Any
 from entrepot.http.bodies import RETRY_SECONDS
 from entrepot.http.errors import error_response
 from entrepot.http.limits import TooManyRequests
-from entrepot.http.messages import HARMLESS, Scope, Send, send_response
+from entrepot.http.messages import HARMLESS, ASGIScope, Send, send_response
 from entrepot.http.origin import is_trusted
 from entrepot.http.reception import Message, Receive
 from entrepot.identity.lockout import network_of
@@ -64,7 +64,7 @@ _RESET = struct.pack("ii", 1, 0)
 log = logging.getLogger(__name__)
 Peer = tuple[str, str]
 """Address and port, as the web server writes them for the application."""
-ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+ASGI = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +125,14 @@ class Watch:
     _seconds: float = 0.0
     """Goes on with the looks: while this process is stopped or kept busy, nobody can be blamed for being silent."""
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
             return self._live(scope, receive, send)
         if scope.get("http_version") == "2":
             return self._count_and_pass_on(scope, receive, send)
         return self._pass_on(scope, receive, send, is_multiplexed=False)
 
-    async def _count_and_pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count_and_pass_on(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """As `_pass_on`, for so many requests of an address at a time and no more."""
         peer: Any = scope.get("client")
         address = self._counted_address(peer[0]) if peer else ""
@@ -151,7 +151,7 @@ class Watch:
             if not self._multiplexed[address]:
                 del self._multiplexed[address]
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, *, is_multiplexed: bool) -> None:
+    async def _pass_on(self, scope: ASGIScope, receive: Receive, send: Send, *, is_multiplexed: bool) -> None:
         """Have the application answer, and note how long it works on that."""
         peer: Any = scope.get("client")
         requests = self._requests.get(peer)
@@ -178,7 +178,7 @@ class Watch:
         finally:
             requests.worked_on -= 1
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         looking = asyncio.create_task(self._look_always()) if sys.platform == "linux" else None
         try:
             await self.application(scope, receive, send)

@@ -18,10 +18,17 @@ EntrepotError
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 
 class EntrepotError(Exception):
-    """An error with a message for people that says what to do, and an optional machine-readable detail."""
+    """An error with a message for people that says what to do, and an optional machine-readable detail.
+
+    `code` is the class's name for programs (docs/reference/errors.md): each class has its own, which stays when the
+    class is renamed.
+    """
+
+    code: ClassVar[str]
 
     def __init__(self, message: str, detail: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
@@ -30,43 +37,45 @@ class EntrepotError(Exception):
 
 
 class Invalid(EntrepotError):
-    pass
+    code = "invalid"
 
 
 class Unauthenticated(EntrepotError):
-    pass
+    code = "unauthenticated"
 
 
 class Denied(EntrepotError):
-    pass
+    code = "denied"
 
 
 class NotFound(EntrepotError):
-    pass
+    code = "not_found"
 
 
 class Conflict(EntrepotError):
-    pass
+    code = "conflict"
 
 
 class PreconditionFailed(Conflict):
-    pass
+    code = "precondition_failed"
 
 
 class TooLarge(EntrepotError):
-    pass
+    code = "too_large"
 
 
 class BadRange(EntrepotError):
-    pass
+    code = "bad_range"
 
 
 class TooSlow(EntrepotError):
-    pass
+    code = "too_slow"
 
 
 class RateLimited(EntrepotError):
     """`retry_after_seconds` says when to try again, None where nobody can say."""
+
+    code = "rate_limited"
 
     def __init__(self, message: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(message, None if retry_after_seconds is None else {"retry_after_seconds": retry_after_seconds})
@@ -74,16 +83,16 @@ class RateLimited(EntrepotError):
 
 
 class Unsupported(EntrepotError):
-    pass
+    code = "unsupported"
 
 
 class Unavailable(EntrepotError):
-    pass
+    code = "unavailable"
 
 
 class StorageFull(Unavailable):
-    pass
+    code = "storage_full"
 
 
 class ClientGone(EntrepotError):
-    pass
+    code = "client_gone"

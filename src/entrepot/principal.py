@@ -41,12 +41,12 @@ def fingerprint(key: bytes, repository: str) -> bytes:
 class Limit:
     """What a personal token or a robot's token is limited to: permissions by value, `*` for all, in one place.
 
-    `kind` is `registry`, `namespace`, `repository` or `pattern`, `scope` the path or pattern.
+    `kind` is `registry`, `namespace`, `repository` or `pattern`, `path` the path or pattern.
     """
 
     permissions: frozenset[str]
     kind: str
-    scope: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

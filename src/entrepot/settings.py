@@ -43,7 +43,7 @@ _ORIGIN = re.compile(
 
 
 class SettingsInvalid(Invalid):
-    pass
+    code = "settings_invalid"
 
 
 def _network(value: str) -> str:

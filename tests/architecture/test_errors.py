@@ -1,11 +1,14 @@
 """Every error has an answer, and every answer's code is one that clients know."""
 
+import re
+
 import pytest
 
 from entrepot import errors
 from entrepot.errors import EntrepotError
+from entrepot.http.api.problems import REQUEST_INVALID, UNEXPECTED
 from entrepot.http.errors import CLIENT_GONE, TABLE, status_and_code
-from tests.architecture.program import error_classes
+from tests.architecture.program import ROOT, error_classes
 
 OCI_CODES = {
     "BLOB_UNKNOWN",
@@ -29,6 +32,8 @@ OWN_CODES = {"UNAVAILABLE", "UNKNOWN"}
 
 ERRORS = error_classes()
 KINDS = [error for error in ERRORS if error.__module__ == errors.__name__]
+NEVER_ANSWERED = tuple(f"entrepot.{module}" for module in ("cli", "lifecycle", "migrations", "settings"))
+"""What only commands and the start meet."""
 
 
 def _name(error: type[EntrepotError]) -> str:
@@ -79,3 +84,23 @@ def test_status_of_a_row_is_not_worse_than_its_kind(error: type[EntrepotError]) 
 
 def test_status_of_no_standard_is_for_clients_that_are_gone() -> None:
     assert [error for error, (status, _) in TABLE.items() if status == CLIENT_GONE] == [errors.ClientGone]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=_name)
+def test_error_of_any_module_has_a_code_of_its_own(error: type[EntrepotError]) -> None:
+    assert "code" in vars(error)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", error.code)
+    assert [other for other in ERRORS if other.code == error.code] == [error]
+
+
+def test_page_of_codes_lists_what_the_api_answers() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+
+    listed = [
+        (code, int(status)) for code, status in re.findall(r"^\| `(\w+)` \| (\d+) \| .+\. \|$", page, re.MULTILINE)
+    ]
+
+    answered = [error for error in ERRORS if not error.__module__.startswith(NEVER_ANSWERED)]
+    codes = {error.code: status_and_code(error.__new__(error))[0] for error in answered}
+    codes |= {REQUEST_INVALID: 422, UNEXPECTED: 500}
+    assert listed == sorted(codes.items(), key=lambda row: (row[1], row[0]))

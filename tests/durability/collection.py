@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from entrepot import maintenance
 from entrepot import settings as settings_module
-from entrepot import worker as maintenance
 from entrepot.app import open_app
 from entrepot.clock import system_clock
 from entrepot.telemetry.metrics import Metrics

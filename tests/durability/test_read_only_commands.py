@@ -18,7 +18,7 @@ READS = ("config check", "config show", "keys list", "audit public-key")
 """They change nothing, and ask nobody but files."""
 WRITES: Mapping[str, tuple[str, ...]] = {
     "serve": ("--workers", "1", "--listen"),
-    "worker": (),
+    "maintenance": (),
     "collect": (),
     "storage adopt": ("--yes",),
     "migrate": (),

@@ -78,7 +78,7 @@ def test_password_is_changed_by_who_knows_it(set_up: SetUp, client: httpx.Client
 def test_weak_password_is_refused(client: httpx.Client, person: Person, new: str) -> None:
     answer = change(client, person.secret, new)
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "PasswordTooWeak")
+    assert (answer.status_code, answer.json()["code"]) == (400, "password_too_weak")
     assert works(client)
 
 

@@ -104,7 +104,7 @@ def test_last_administrator_stays(admin: httpx.Client, person: Person, change: d
     if "linked_to" in change:
         change = {"linked_to": f"local:{person.name}"}
     for answer in (admin.patch(f"{LOCAL}/admin", json=change), admin.delete(f"{LOCAL}/admin")):
-        assert (answer.status_code, answer.json()["code"]) == (409, "LastAdministrator")
+        assert (answer.status_code, answer.json()["code"]) == (409, "last_administrator")
     assert signs_in(admin)
 
 

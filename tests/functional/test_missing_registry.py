@@ -8,7 +8,7 @@ from tests.peers.postgresql import PostgreSQL
 from tests.peers.process import run
 
 COMMANDS = (
-    ("worker",),
+    ("maintenance",),
     ("collect",),
     ("collect", "--dry-run"),
     ("storage", "adopt", "--yes"),

@@ -18,7 +18,7 @@ from tests.hostile.target import OCI_INDEX, OCI_MANIFEST, Image, Target, descrip
 REPOSITORY = "fuzz/manifests"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+NON_DISTRIBUTABLE_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 CODES = {"MANIFEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "UNSUPPORTED"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -45,7 +45,9 @@ _scalars = st.one_of(
     st.booleans(),
     st.integers(-3, 100),
     st.sampled_from([2**31, 2**53, 2**63 - 1, 2**63, 10**30, 2.0, 1.5]),
-    st.sampled_from(["", "a", "a\x00", "\ud800", "\u00e9", OCI_MANIFEST, OCI_INDEX, FOREIGN_LAYER, "a" * 300]),
+    st.sampled_from(
+        ["", "a", "a\x00", "\ud800", "\u00e9", OCI_MANIFEST, OCI_INDEX, NON_DISTRIBUTABLE_LAYER, "a" * 300]
+    ),
     st.sampled_from([sha256(b"nobody has this"), sha256(b"x").upper(), "sha256:", "LAYER", "CONFIG", "CHILD"]),
     st.sampled_from(
         ["NaN", "Infinity", "-0", "1e400", "01", "0x1", '"\\ud83d"', "[" * 2000 + "]" * 2000, "//", ""]
@@ -86,10 +88,10 @@ class Ground:
 def ground(target: Target) -> Ground:
     image = push_image(target, REPOSITORY, "ground")
     child = descriptor(image.payload, OCI_MANIFEST)
-    foreign = {**descriptor(b"elsewhere", FOREIGN_LAYER), "urls": ["https://example.test/layer"]}
+    elsewhere = {**descriptor(b"elsewhere", NON_DISTRIBUTABLE_LAYER), "urls": ["https://example.test/layer"]}
     bases = (
         image.manifest,
-        image.with_changes(mediaType=DOCKER_MANIFEST, layers=[foreign, *image.manifest["layers"]]),
+        image.with_changes(mediaType=DOCKER_MANIFEST, layers=[elsewhere, *image.manifest["layers"]]),
         image.with_changes(subject=child, artifactType="a/b", annotations={"a": "b"}),
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child], "annotations": {"a": "b"}},
         {"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [{**child, "platform": {"os": "linux"}}]},

@@ -10,7 +10,7 @@ import bcrypt
 import httpx
 import pytest
 
-from entrepot.identity.passwords import PLACES_OF_ONE
+from entrepot.identity.passwords import SLOTS_OF_ONE
 from tests.conftest import StartEntrepot
 from tests.peers.entrepot import Entrepot
 
@@ -72,7 +72,7 @@ def test_who_was_right_before_is_let_in_during_a_flood(start_entrepot: StartEntr
         answers = Counter(statuses)
 
     assert set(answers) <= {401, 429}
-    assert checked_meanwhile < PLACES_OF_ONE
+    assert checked_meanwhile < SLOTS_OF_ONE
     if not spread:
         # One address has its share of the places, and no more.
         assert answers[429] > 0

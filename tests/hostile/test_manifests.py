@@ -23,7 +23,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+NON_DISTRIBUTABLE_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 HALF_A_PAIR = "\ud800"
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -360,8 +360,8 @@ def test_manifest_with_more_descriptors_than_are_kept_is_refused(target: Target,
         assert_refused(target.push_manifest(image.repository, "bad", document, media_type), 400, "MANIFEST_INVALID")
 
 
-def test_manifest_with_a_foreign_config_that_is_unknown_is_refused(target: Target, image: Image) -> None:
-    config = descriptor(b"nobody has this", FOREIGN_LAYER)
+def test_manifest_with_a_non_distributable_config_that_is_unknown_is_refused(target: Target, image: Image) -> None:
+    config = descriptor(b"nobody has this", NON_DISTRIBUTABLE_LAYER)
     answer = target.push_manifest(image.repository, "bad", image.with_changes(config=config))
     assert_refused(answer, 400, "MANIFEST_BLOB_UNKNOWN")
 

@@ -16,7 +16,7 @@ from tests.hostile.target import (
     sha256,
 )
 
-FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+NON_DISTRIBUTABLE_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 NON_DISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 
@@ -33,13 +33,14 @@ def test_manifest_of_exactly_the_limit_is_kept_as_it_is(target: Target, image: I
     "layers",
     [
         pytest.param(lambda layer: [layer] * 10_000, id="same-layer"),
-        pytest.param(lambda _: [descriptor(b"elsewhere", FOREIGN_LAYER)], id="foreign"),
+        pytest.param(lambda _: [descriptor(b"elsewhere", NON_DISTRIBUTABLE_LAYER)], id="non-distributable"),
         pytest.param(lambda _: [{**descriptor(b"elsewhere", NON_DISTRIBUTABLE), "size": 0}], id="nondistributable"),
         pytest.param(
             lambda layer: [
-                {**layer, "mediaType": FOREIGN_LAYER, "digest": f"sha256:{number:064x}"} for number in range(10_000)
+                {**layer, "mediaType": NON_DISTRIBUTABLE_LAYER, "digest": f"sha256:{number:064x}"}
+                for number in range(10_000)
             ],
-            id="foreign-layers",
+            id="non-distributable-layers",
         ),
         pytest.param(lambda layer: [{**layer, "urls": ["ftp://[", 5], "data": "not base64"}], id="members"),
         pytest.param(lambda layer: [{**layer, "mediaType": None}], id="no-media-type"),

@@ -143,7 +143,7 @@ DIRECT: Mapping[str, list[tuple[str, ...]]] = {
 """What has a data directory, and ends."""
 STATUSES = {"user import-htpasswd": 1, "audit public-key": 1}
 """Of the first line of each command, where it is not 0: some users are refused, and what is no key."""
-ENDLESS = {"serve", "worker"}
+ENDLESS = {"serve", "maintenance"}
 FILES = {"config schema", "audit verify"}
 SEVERAL_STEPS = ("login", "logout", "user add", "robot create", "robot rotate", "namespace inherit", "audit export")
 """What does something of its own with a refusal; all others have one request, as `whoami`."""
@@ -426,11 +426,11 @@ def test_log_of_maintenance_does_nothing_to_a_terminal(data: Path, registry: Hos
     into_files([PROGRAM, "collect", "--data", data], {})
     change_facts(data, "store.id")
     registry.reply = REPLIES["redirect"]
-    worker = Terminal([PROGRAM, "worker", "--data", data], {"ENTREPOT_AUDIT_HTTP_URL": registry.url})
-    worker.wait_for("are not forwarded to http")
-    worker.process.send_signal(signal.SIGTERM)
+    maintenance = Terminal([PROGRAM, "maintenance", "--data", data], {"ENTREPOT_AUDIT_HTTP_URL": registry.url})
+    maintenance.wait_for("are not forwarded to http")
+    maintenance.process.send_signal(signal.SIGTERM)
 
-    said = worker.end()
+    said = maintenance.end()
     assert said.harmless()
     assert "are not forwarded to http" in said.out
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot import worker
+from entrepot import maintenance
 from entrepot.app import open_app
 from entrepot.audit import chain, forward, segments
 from entrepot.audit.forward import BATCH_RECORDS_MAX, Forwarder, syslog_message
@@ -148,7 +148,7 @@ async def test_maintenance_removes_what_is_archived_and_forwarded(tmp_path: Path
     audit = {"retention_days": 1, "segment_records": 10, "http_url": collector.url}
     settings = Settings.model_validate({"data": tmp_path / "data", "audit": audit})
     schema.upgrade(database_url(settings.database, settings.data))
-    tasks = {task.kind: task.run for task in worker.TASKS}
+    tasks = {task.kind: task.run for task in maintenance.TASKS}
     async with open_app(settings, Metrics(), lambda: NOW_MS + 30 * DAY_MS) as app:
         await fill(app.database, 20)
         await tasks["archived audit records"](app)
@@ -244,7 +244,7 @@ async def test_process_killed_between_sending_and_its_cursor_loses_nothing(
         config.write_text(f'[audit]\nsyslog_url = "tcp://127.0.0.1:{receiver.port}"\n')
     else:
         config.write_text(f'[audit]\nhttp_url = "{collector.url}"\n')
-    command = [str(PROGRAM), "worker", "--data", str(tmp_path / "data"), "--config", str(config)]
+    command = [str(PROGRAM), "maintenance", "--data", str(tmp_path / "data"), "--config", str(config)]
     receiver.answers.clear()
     first = Server(command, log_path=tmp_path / "first.log")
     first.start(lambda: len(receiver.numbers()) == 5)

@@ -66,13 +66,13 @@ class Site:
     def log_path(self) -> Path:
         return self.registry.log_path
 
-    def write(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    def write(self, function: Callable[..., T], *arguments: Any) -> T:
         """As an operator's command beside the server."""
 
         async def run() -> T:
             database = open_database(DatabaseSettings(), self.registry.data)
             try:
-                return await database.write(function, *arguments, **named)
+                return await database.write(function, *arguments)
             finally:
                 await database.close()
 

@@ -39,12 +39,12 @@ def within_limits_throughout(principal: Principal, permission: Permission, place
     if permission not in PLACED:
         place = Place(REGISTRY, "")
     return principal.limits is None or any(
-        _names(limit, permission) and Place(limit.kind, limit.scope).includes(place) for limit in principal.limits
+        _names(limit, permission) and Place(limit.kind, limit.path).includes(place) for limit in principal.limits
     )
 
 
 def _reaches(limit: Limit, permission: Permission, path: str | None) -> bool:
-    return _names(limit, permission) and Place(limit.kind, limit.scope).covers(path)
+    return _names(limit, permission) and Place(limit.kind, limit.path).covers(path)
 
 
 def _names(limit: Limit, permission: Permission) -> bool:

@@ -4,28 +4,30 @@ from entrepot.errors import Conflict, Invalid, NotFound
 
 
 class RoleUnknown(NotFound):
-    pass
+    code = "role_unknown"
 
 
 class RoleInvalid(Invalid):
-    pass
+    code = "role_invalid"
 
 
 class RoleInUse(Conflict):
-    pass
+    code = "role_in_use"
 
 
 class GrantUnknown(NotFound):
-    pass
+    code = "grant_unknown"
 
 
 class GrantInvalid(Invalid):
-    pass
+    code = "grant_invalid"
 
 
 class ConditionInvalid(Invalid):
-    pass
+    code = "condition_invalid"
 
 
 class LimitInvalid(Invalid):
     """What a token is to be limited to cannot be."""
+
+    code = "limit_invalid"

@@ -75,8 +75,8 @@ def add(
         "subject_kind": subject.kind,
         "user_id": subject.id if subject.kind == USER else None,
         "group_id": subject.id if subject.kind == GROUP else None,
-        "scope_kind": place.kind,
-        "scope": place.path,
+        "place_kind": place.kind,
+        "place_path": place.path,
         "condition": condition,
         "expires_at_ms": expires_at_ms,
         "terms_hash": terms_hash,
@@ -96,7 +96,9 @@ def _require_room(connection: Connection, subject: Subject, place: Place, *, con
     namespace = (place.anchor or "").partition("/")[0]
     if not namespace:
         return
-    within = (grants.c.scope == namespace) | ((grants.c.scope > f"{namespace}/") & (grants.c.scope < f"{namespace}0"))
+    within = (grants.c.place_path == namespace) | (
+        (grants.c.place_path > f"{namespace}/") & (grants.c.place_path < f"{namespace}0")
+    )
     anybody = subject.kind in {EVERYONE, SIGNED_IN}
     who: ColumnElement[bool]
     if anybody:
@@ -150,10 +152,10 @@ def page(
     """Grants in the order they were made, after one; at a place, at or below a path, or for somebody."""
     statement = select(grants).where(grants.c.id > after).order_by(grants.c.id).limit(limit)
     if place is not None:
-        statement = statement.where(grants.c.scope_kind == place.kind, grants.c.scope == place.path)
+        statement = statement.where(grants.c.place_kind == place.kind, grants.c.place_path == place.path)
     if below:
         statement = statement.where(
-            (grants.c.scope == below) | ((grants.c.scope > f"{below}/") & (grants.c.scope < f"{below}0"))
+            (grants.c.place_path == below) | ((grants.c.place_path > f"{below}/") & (grants.c.place_path < f"{below}0"))
         )
     if subject is not None:
         column = grants.c.group_id if subject.kind == GROUP else grants.c.user_id
@@ -169,7 +171,7 @@ def _all(rows: Iterable[RowMapping]) -> list[Grant]:
 
 def _grant(row: RowMapping) -> Grant:
     subject = Subject(row["subject_kind"], row["user_id"] if row["user_id"] is not None else row["group_id"])
-    place = Place(row["scope_kind"], row["scope"])
+    place = Place(row["place_kind"], row["place_path"])
     return Grant(
         row["id"],
         row["role"],

@@ -125,7 +125,7 @@ def _within(wanted: Wanted, limits: Iterable[Limit]) -> list[Wanted]:
     found = []
     for limit in limits:
         named = {one for one in wanted.permissions if {"*", one.value} & limit.permissions}
-        place = _overlap(wanted.place, Place(limit.kind, limit.scope))
+        place = _overlap(wanted.place, Place(limit.kind, limit.path))
         if place is not None:
             permissions = frozenset(named if place.kind == REGISTRY else named & PLACED)
             found.append(Wanted(permissions, place, wanted.condition, wanted.expires_at_ms, wanted.grant_id))

@@ -26,8 +26,8 @@ _COLUMNS = (
     grants.c.role,
     grants.c.subject_kind,
     grants.c.group_id,
-    grants.c.scope_kind,
-    grants.c.scope,
+    grants.c.place_kind,
+    grants.c.place_path,
     grants.c.condition,
     grants.c.expires_at_ms,
 )

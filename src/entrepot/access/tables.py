@@ -22,8 +22,8 @@ grants = Table(
     Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE")),
     Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE")),
     # registry, namespace, repository or pattern
-    Column("scope_kind", ascii_text(16), nullable=False),
-    Column("scope", ascii_text(255), nullable=False),
+    Column("place_kind", ascii_text(16), nullable=False),
+    Column("place_path", ascii_text(255), nullable=False),
     Column("condition", Text),
     Column("expires_at_ms", TimestampMs),
     # The terms above in one text: the same grant is made once.
@@ -34,7 +34,7 @@ grants = Table(
     Index(None, "user_id"),
     Index(None, "group_id"),
     Index(None, "subject_kind"),
-    Index(None, "scope", "id"),
+    Index(None, "place_path", "id"),
     # A number is never used again: what remembers it must not take another for it.
     sqlite_autoincrement=True,
 )

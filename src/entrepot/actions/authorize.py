@@ -75,7 +75,7 @@ def place_resource(place: Place) -> str:
 def _visible_by_limits(limits: tuple[Limit, ...], permission: Permission) -> Visible:
     reaching = [limit for limit in limits if {"*", permission.value} & limit.permissions]
     by_kind = {
-        kind: tuple(limit.scope for limit in reaching if limit.kind == kind)
+        kind: tuple(limit.path for limit in reaching if limit.kind == kind)
         for kind in ("registry", "namespace", "repository", "pattern")
     }
     return Visible(bool(by_kind["registry"]), by_kind["namespace"], by_kind["repository"], by_kind["pattern"])

@@ -66,7 +66,7 @@ def refusal(decision: Decision) -> Denied:
 
 def limit_text(limit: Limit) -> str:
     """What a token's limit reaches."""
-    where = "the whole registry" if limit.kind == "registry" else f"{limit.kind} {limit.scope}"
+    where = "the whole registry" if limit.kind == "registry" else f"{limit.kind} {limit.path}"
     return f"{', '.join(sorted(limit.permissions))} in {where}"
 
 

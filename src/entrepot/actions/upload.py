@@ -11,7 +11,7 @@ from entrepot.audit.actions import Action
 from entrepot.audit.record import Act
 from entrepot.content import blobs, uploads
 from entrepot.content.errors import UploadChanged, too_large
-from entrepot.content.uploads import Session
+from entrepot.content.uploads import UploadSession
 from entrepot.errors import BadRange, ClientGone, EntrepotError, StorageFull, TooSlow, Unavailable
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
@@ -24,23 +24,23 @@ from entrepot.storage.store import StoredBlob
 Body = AsyncIterator[bytes]
 
 
-def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[Session, str]:
+def start(app: App, principal: Principal, repository: RepositoryName, algorithm: str) -> tuple[UploadSession, str]:
     """A new session, and the last segment of its URL."""
     expires_at_ms = app.clock() + app.settings.registry.upload_expiry_seconds * 1000
     return uploads.start(app.keys.upload, repository, principal, algorithm, expires_at_ms)
 
 
-def resume(app: App, principal: Principal, repository: RepositoryName, address: str) -> Session:
+def resume(app: App, principal: Principal, repository: RepositoryName, address: str) -> UploadSession:
     """Raises UploadUnknown."""
     return uploads.open_address(app.keys.upload, address, repository, principal, app.clock())
 
 
-async def status(app: App, session: Session) -> UploadState:
+async def status(app: App, session: UploadSession) -> UploadState:
     """Raises UploadUnknown."""
     return await app.database.look_up(uploads.find, session.id) or UploadState(session.id)
 
 
-async def append(app: App, session: Session, body: Body, offset: int | None) -> UploadState:
+async def append(app: App, session: UploadSession, body: Body, offset: int | None) -> UploadState:
     """Receive the next bytes; `offset`, when given, is where the client believes they go.
 
     Raises UploadUnknown, BadRange, TooManyUploads, and what `BlobStore.receive` raises.
@@ -58,14 +58,14 @@ async def append(app: App, session: Session, body: Body, offset: int | None) -> 
 
 
 async def receive_whole(
-    app: App, caller: Caller, session: Session, repository: RepositoryName, digest: Digest, body: Body
+    app: App, caller: Caller, session: UploadSession, repository: RepositoryName, digest: Digest, body: Body
 ) -> StoredBlob:
     """`finish` for a session that nobody was told of. Of what breaks off nothing is kept: it cannot be resumed."""
     try:
         return await finish(app, caller, session, repository, digest, body, 0)
     except (ClientGone, TooSlow):
         left = await app.database.look_up(uploads.find, session.id)
-        if left is not None and await app.database.write_soon(uploads.claim, left):
+        if left is not None and await app.database.write(uploads.claim, left, durable=False):
             await app.store.discard(left)
         raise
 
@@ -73,7 +73,7 @@ async def receive_whole(
 async def finish(
     app: App,
     caller: Caller,
-    session: Session,
+    session: UploadSession,
     repository: RepositoryName,
     digest: Digest,
     body: Body | None,
@@ -94,7 +94,7 @@ async def finish(
     try:
         stored = await app.store.commit(after, digest)
     except ContentMismatch:
-        if recorder.recorded is None or await app.database.write_soon(uploads.claim, recorder.recorded):
+        if recorder.recorded is None or await app.database.write(uploads.claim, recorder.recorded, durable=False):
             await app.store.discard(after)
         else:
             await _discard_unrecorded(app, after, recorder.state)
@@ -107,15 +107,15 @@ async def finish(
     return blob
 
 
-async def cancel(app: App, session: Session) -> None:
+async def cancel(app: App, session: UploadSession) -> None:
     """Raises UploadUnknown when that was done before."""
-    await app.store.discard(await app.database.write_soon(uploads.cancel, session))
+    await app.store.discard(await app.database.write(uploads.cancel, session, durable=False))
 
 
 class _Recorder:
     """Keeps the upload's row behind its bytes. `recorded` is what the row says, None when there is none."""
 
-    def __init__(self, app: App, session: Session, recorded: UploadState | None) -> None:
+    def __init__(self, app: App, session: UploadSession, recorded: UploadState | None) -> None:
         self._app = app
         self._session = session
         self.recorded = recorded
@@ -128,18 +128,24 @@ class _Recorder:
         if not state.offset:
             # Nothing has arrived, or nothing is left of it: then there is no row, and none that counts as unfinished.
             if self.recorded is not None:
-                await self._app.database.write_soon(uploads.claim, self.recorded)
+                await self._app.database.write(uploads.claim, self.recorded, durable=False)
                 self.recorded = None
             return
         registry = self._app.settings.registry
         expires_at_ms = self._app.clock() + registry.upload_expiry_seconds * 1000
-        await self._app.database.write_soon(
-            uploads.move, self._session, self.recorded, state, registry.uploads_per_user_max, expires_at_ms
+        await self._app.database.write(
+            uploads.move,
+            self._session,
+            self.recorded,
+            state,
+            registry.uploads_per_user_max,
+            expires_at_ms,
+            durable=False,
         )
         self.recorded = state
 
 
-async def _continue(app: App, session: Session, offset: int | None) -> _Recorder:
+async def _continue(app: App, session: UploadSession, offset: int | None) -> _Recorder:
     recorder = _Recorder(app, session, await app.database.look_up(uploads.find, session.id))
     state = recorder.state
     if offset is not None and offset != state.offset:

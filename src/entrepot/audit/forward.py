@@ -51,6 +51,8 @@ Count = Callable[[str, int], None]
 class CollectorRefuses(Unavailable):
     """The collector answered, but did not take the records."""
 
+    code = "collector_refuses"
+
 
 @dataclass(slots=True)
 class _Target:
@@ -111,7 +113,7 @@ class Forwarder:
             reason = error.message if isinstance(error, EntrepotError) else f"no answer in {DELIVER_SECONDS:g} s"
             log.warning("audit records are not forwarded to %s, again in %g s: %s", target.name, wait, reason)
             self._on_failure(target.name, 1)
-            await database.write_soon(_failed, target.name, self._id, reason, self._clock())
+            await database.write(_failed, target.name, self._id, reason, self._clock(), durable=False)
             return False
         finally:
             alive.cancel()
@@ -123,7 +125,7 @@ class Forwarder:
     async def _keep_claim(self, database: Database, target: str) -> None:
         while True:
             await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
-            await database.write_soon(_claim, target, self._id, self._clock())
+            await database.write(_claim, target, self._id, self._clock(), durable=False)
 
 
 def cursors(connection: Connection) -> list[Row[Any]]:

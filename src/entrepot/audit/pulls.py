@@ -27,7 +27,7 @@ FLOODS_MAX = 1000
 DISTINCT_MAX = 50_000
 """Different pulls that may wait when they cannot be written; what comes on top is lost, and the log says so."""
 
-Key = tuple[str | None, ...]
+PullKey = tuple[str | None, ...]
 """All that a record has of a pull, as text: its hash is at hand, and that of a principal with its scopes is not."""
 Write = Callable[[list[bytes]], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class PullLog:
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._gathered: dict[Key, _Pulls] = {}
+        self._gathered: dict[PullKey, _Pulls] = {}
         self._late: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -108,7 +108,7 @@ class PullLog:
 
     def add_flood(self, at_ms: int, caller: Caller, act: Act) -> None:
         """Count one of many failures: all of this action from this address, or of this user, are one record."""
-        key: Key = ("flood", caller.principal.key, caller.origin.address, act.action, act.outcome)
+        key: PullKey = ("flood", caller.principal.key, caller.origin.address, act.action, act.outcome)
         if self._floods >= FLOODS_MAX and key not in self._gathered:
             caller = Caller(ANONYMOUS, NOWHERE)
             key = ("flood", caller.principal.key, caller.origin.address, act.action, act.outcome)
@@ -117,7 +117,7 @@ class PullLog:
         due_at = time.monotonic() + FLOOD_SECONDS
         self._add(key, _Pulls(quiet, act, at_ms, None, due_at=due_at))
 
-    def _add(self, key: Key, new: _Pulls) -> None:
+    def _add(self, key: PullKey, new: _Pulls) -> None:
         known = self._gathered.get(key)
         if known is not None:
             known.count += 1

@@ -85,14 +85,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordPage:
     """`after` is what to give for the next page, None when this is the last one."""
 
     records: list[Found]
     after: int | None
 
 
-def find(connection: Connection, wanted: Filter, after: int | None, limit: int) -> Page:
+def find(connection: Connection, wanted: Filter, after: int | None, limit: int) -> RecordPage:
     """The newest records with a number below `after` that are as wanted."""
     first, last = bounds(connection, wanted)
     if after is not None:
@@ -129,20 +129,20 @@ def _edge(connection: Connection, at_ms: int) -> int | None:
     return number
 
 
-def _scan(connection: Connection, wanted: Filter, first: int, last: int, limit: int) -> Page:
+def _scan(connection: Connection, wanted: Filter, first: int, last: int, limit: int) -> RecordPage:
     driving = _driving(wanted)
     rows = connection.execute(statement(wanted, first, last, limit)).all()
     found = [Found(row.seq, row.hash, row.record) for row in rows]
     if len(found) == limit:
-        return Page(found, found[-1].seq)
+        return RecordPage(found, found[-1].seq)
     if wanted.is_one_condition():
-        return Page(found, None)
+        return RecordPage(found, None)
     looked_at = _in(driving, first, last, _records.seq).order_by(_records.seq.desc()).limit(SCANNED_MAX).subquery()
     end = connection.execute(select(func.min(looked_at.c.seq))).scalar()
     if end is None:
-        return Page(found, None)
+        return RecordPage(found, None)
     more = connection.execute(_in(driving, first, end - 1, _records.seq).limit(1)).scalar()
-    return Page(found, end if more is not None else None)
+    return RecordPage(found, end if more is not None else None)
 
 
 def statement(wanted: Filter, first: int, last: int, limit: int) -> Select[Any]:
@@ -198,7 +198,7 @@ def _few_below(connection: Connection, namespace: str, first: int, last: int) ->
     return sorted(numbers, reverse=True)
 
 
-def _page_of(connection: Connection, wanted: Filter, numbers: Sequence[int], limit: int) -> Page:
+def _page_of(connection: Connection, wanted: Filter, numbers: Sequence[int], limit: int) -> RecordPage:
     """The first of these that are as wanted."""
     found: list[Row[Any]] = []
     for start in range(0, len(numbers), NUMBERS_AT_ONCE):
@@ -212,4 +212,4 @@ def _page_of(connection: Connection, wanted: Filter, numbers: Sequence[int], lim
         if len(found) >= limit:
             break
     page = [Found(row.seq, row.hash, row.record) for row in found[:limit]]
-    return Page(page, page[-1].seq if len(page) == limit else None)
+    return RecordPage(page, page[-1].seq if len(page) == limit else None)

@@ -39,6 +39,8 @@ _INSERT = insert_or_ignore(audit_segments, "first_seq", returning=(audit_segment
 class SegmentDamaged(Unavailable):
     """What was archived is not what was to be."""
 
+    code = "segment_damaged"
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -89,7 +91,7 @@ async def remove(database: Database, store: BlobStore, *, older_than_ms: int, un
         await _read_back(store, _of(segment))
         for first in range(segment.first_seq, segment.last_seq + 1, REMOVED_AT_ONCE):
             last = min(segment.last_seq, first + REMOVED_AT_ONCE - 1)
-            removed += await database.write_soon(_remove, first, last)
+            removed += await database.write(_remove, first, last, durable=False)
         await database.write(_removed, segment.first_seq)
     return removed
 

@@ -17,6 +17,8 @@ KEY_ID_CHARACTERS = 32
 class KeyInvalid(Invalid):
     """What was given as the public key is none."""
 
+    code = "key_invalid"
+
 
 def key_id(key: Ed25519PublicKey) -> str:
     """Names a key: the beginning of the SHA-256 of its 32 bytes."""

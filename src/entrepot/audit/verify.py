@@ -32,6 +32,8 @@ _HEX_CHARACTERS = 64
 class FileUnreadable(Invalid):
     """It cannot be opened at all."""
 
+    code = "file_unreadable"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

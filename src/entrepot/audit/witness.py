@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 class ChainBroken(Unavailable):
     """The records in the database are not those that were sealed."""
 
+    code = "chain_broken"
+
 
 @dataclass(frozen=True, slots=True)
 class Witness:

@@ -19,7 +19,7 @@ from entrepot.audit.record import Act
 from entrepot.audit.signing import key_id, load_public, public_pem
 from entrepot.audit.witness import ChainBroken
 from entrepot.cli import audit_log, direct
-from entrepot.cli.audit_log import Action, Actor, Address, Below, From, OfDigest, Outcome, Resource, To
+from entrepot.cli.audit_log import ActionOption, Actor, Address, Below, From, OfDigest, Outcome, Resource, To
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.output import confirm, data_to, line, page, say, show, show_one
 from entrepot.cli.remote import CaFile, Url, connect, is_direct
@@ -95,7 +95,7 @@ def export_command(
     from_: From = None,
     to: To = None,
     actor: Actor = "",
-    action: Action = "",
+    action: ActionOption = "",
     resource: Resource = "",
     below: Below = "",
     digest: OfDigest = "",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before: 2026-11-25T10:00Z.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time.")]
 Actor = Annotated[str, typer.Option("--actor", help="Only what this user did, as in local:alice.")]
-Action = Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")]
+ActionOption = Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")]
 Resource = Annotated[str, typer.Option("--resource", help="Only this, as in repository:team/app.")]
 Below = Annotated[str, typer.Option("--below", help="Only what is below this namespace.")]
 OfDigest = Annotated[str, typer.Option("--digest", help="Only what has this digest.")]
@@ -32,7 +32,7 @@ def listing(
     from_: From = None,
     to: To = None,
     actor: Actor = "",
-    action: Action = "",
+    action: ActionOption = "",
     resource: Resource = "",
     below: Below = "",
     digest: OfDigest = "",

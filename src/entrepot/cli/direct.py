@@ -5,7 +5,7 @@ import os
 import pwd
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
@@ -28,14 +28,13 @@ OPERATOR = "operator"
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
-def write(
-    settings: Settings, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-) -> T:
+def write(settings: Settings, function: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
     """Call a domain's function in a transaction; workers that run see the change with their next request."""
 
-    return work(settings, lambda database: database.write(function, *args, **kwargs))
+    return work(settings, lambda database: database.write(function, *args))
 
 
 def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
@@ -58,7 +57,7 @@ def upgrade(settings: Settings) -> bool:
 
 
 class RegistryMissing(NotFound):
-    pass
+    code = "registry_missing"
 
 
 def load(data: Path | None, config: Path | None) -> Settings:

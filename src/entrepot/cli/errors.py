@@ -6,19 +6,23 @@ from entrepot.errors import Conflict, Denied, EntrepotError, Invalid, NotFound, 
 
 
 class NotSignedIn(Unauthenticated):
-    pass
+    code = "not_signed_in"
 
 
 class NotReachable(Unavailable):
     """Nobody answers, or somebody who is no Entrepot."""
 
+    code = "not_reachable"
+
 
 class Changed(Conflict):
     """Somebody else has changed it meanwhile."""
 
+    code = "changed"
+
 
 class CredentialsUnreadable(Invalid):
-    pass
+    code = "credentials_unreadable"
 
 
 FAILED = 1

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Grants: who has which role where.", no_args_is_help=True)
-User = Annotated[str | None, typer.Option("--user", help="A user or robot, as local:alice or robot:team/ci.")]
-Group = Annotated[str | None, typer.Option("--group", help="A group, as local:developers.")]
+UserOption = Annotated[str | None, typer.Option("--user", help="A user or robot, as local:alice or robot:team/ci.")]
+GroupOption = Annotated[str | None, typer.Option("--group", help="A group, as local:developers.")]
 COLUMNS = ("id", "role", "who", "place", "condition", "expires_at")
 
 
@@ -25,8 +25,8 @@ COLUMNS = ("id", "role", "who", "place", "condition", "expires_at")
 def listing(
     client: "Client",
     below: Annotated[str, typer.Option("--below", metavar="PATH", help="At this namespace and below it.")] = "",
-    user: User = None,
-    group: Group = None,
+    user: UserOption = None,
+    group: GroupOption = None,
     json: JSON = False,
 ) -> None:
     """List grants."""
@@ -44,8 +44,8 @@ def add(
         str,
         typer.Option("--on", metavar="PLACE", help="registry, namespace:team, repository:team/app, pattern:team/*."),
     ],
-    user: User = None,
-    group: Group = None,
+    user: UserOption = None,
+    group: GroupOption = None,
     signed_in: Annotated[bool, typer.Option("--signed-in", help="Everybody who is signed in.")] = False,
     everyone: Annotated[bool, typer.Option("--everyone", help="Everybody, signed in or not.")] = False,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="As 2027-01-01.")] = None,

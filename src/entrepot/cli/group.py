@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Groups, of this registry and of its providers.", no_args_is_help=True)
-Group = Annotated[str, typer.Argument(metavar="GROUP", help="A group, as provider:name; local without a provider.")]
+GroupArgument = Annotated[
+    str, typer.Argument(metavar="GROUP", help="A group, as provider:name; local without a provider.")
+]
 Member = Annotated[str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")]
 
 
@@ -30,14 +32,14 @@ def listing(
 
 @app.command()
 @remote
-def show(client: "Client", group: Group, json: JSON = False) -> None:
+def show(client: "Client", group: GroupArgument, json: JSON = False) -> None:
     """Show a group."""
     show_one(client.get(_path(group)), json=json)
 
 
 @app.command()
 @remote
-def members(client: "Client", group: Group, json: JSON = False) -> None:
+def members(client: "Client", group: GroupArgument, json: JSON = False) -> None:
     """List the members of a group."""
     show_items(client.pages(f"{_path(group)}/members"), ("provider", "name"), json=json)
 
@@ -46,7 +48,7 @@ def members(client: "Client", group: Group, json: JSON = False) -> None:
 @remote
 def add(
     client: "Client",
-    group: Group,
+    group: GroupArgument,
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
 ) -> None:
     """Add a group, or change its description."""
@@ -56,7 +58,7 @@ def add(
 
 @app.command()
 @remote
-def remove(client: "Client", group: Group) -> None:
+def remove(client: "Client", group: GroupArgument) -> None:
     """Remove a group, with its grants."""
     client.delete(_path(group))
     say(f"removed {reference(group)}")
@@ -64,7 +66,7 @@ def remove(client: "Client", group: Group) -> None:
 
 @app.command("add-member")
 @remote
-def add_member(client: "Client", group: Group, user: Member) -> None:
+def add_member(client: "Client", group: GroupArgument, user: Member) -> None:
     """Put a user into a group of this registry."""
     client.put(_member(group, user))
     say(f"{reference(user)} is a member of {reference(group)}")
@@ -72,7 +74,7 @@ def add_member(client: "Client", group: Group, user: Member) -> None:
 
 @app.command("remove-member")
 @remote
-def remove_member(client: "Client", group: Group, user: Member) -> None:
+def remove_member(client: "Client", group: GroupArgument, user: Member) -> None:
     """Take a user out of a group of this registry."""
     client.delete(_member(group, user))
     say(f"{reference(user)} is no member of {reference(group)}")

@@ -19,7 +19,7 @@ OPERATING, USING = "Run a registry", "Use a registry"
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     # name: module in this folder, function (or `app` for a group of commands), panel in the help
     "serve": ("serve", "serve", OPERATING),
-    "worker": ("maintenance", "worker", OPERATING),
+    "maintenance": ("maintenance", "maintenance", OPERATING),
     "collect": ("maintenance", "collect", OPERATING),
     "storage": ("storage", "app", OPERATING),
     "migrate": ("migrate", "migrate", OPERATING),

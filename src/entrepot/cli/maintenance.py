@@ -1,4 +1,4 @@
-"""`entrepot worker` and `entrepot collect`."""
+"""`entrepot maintenance` and `entrepot collect`."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from entrepot import worker as maintenance
+from entrepot import maintenance as tasks
 from entrepot.app import open_app
 from entrepot.cli import direct
 from entrepot.cli.options import JSON, ConfigFile, Data
@@ -17,7 +17,7 @@ from entrepot.telemetry import logging as telemetry_logging
 from entrepot.telemetry.metrics import Metrics
 
 
-def worker(
+def maintenance(
     data: Data = None,
     config: ConfigFile = None,
     follow: Annotated[int | None, typer.Option("--follow", metavar="PID", hidden=True)] = None,
@@ -50,7 +50,7 @@ def collect(
 
     async def run() -> dict[str, int]:
         async with open_app(settings, Metrics()) as app:
-            return await maintenance.run_once(app, dry_run=dry_run, accept_many=accept_many)
+            return await tasks.run_once(app, dry_run=dry_run, accept_many=accept_many)
 
     counts = asyncio.run(run())
     show(("what", "count"), list(counts.items()), json=json)
@@ -63,6 +63,6 @@ async def _until_stopped(settings: Settings) -> None:
         loop.add_signal_handler(number, lambda: task.cancel() if task else None)
     try:
         async with open_app(settings, Metrics()) as app:
-            await maintenance.run_forever(app)
+            await tasks.run_forever(app)
     except asyncio.CancelledError:
         return

@@ -11,18 +11,22 @@ from entrepot.cli.remote import CaFile, Url, connect, is_direct
 from entrepot.oci.name import RepositoryName
 
 app = typer.Typer(help="Namespaces: who may pull from what is below them.", no_args_is_help=True)
-PathOf = Annotated[str, typer.Argument(metavar="PATH", help="A namespace or a repository; / is the whole registry.")]
+PathArgument = Annotated[
+    str, typer.Argument(metavar="PATH", help="A namespace or a repository; / is the whole registry.")
+]
 
 
 @app.command()
-def public(path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None) -> None:
+def public(
+    path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
+) -> None:
     """Let everybody pull from the repositories below, without signing in."""
     _set(path, "public", url, ca_file, data, config)
 
 
 @app.command()
 def private(
-    path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
+    path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
 ) -> None:
     """Let only those pull who are allowed to, as when nothing is set."""
     _set(path, "private", url, ca_file, data, config)
@@ -30,7 +34,7 @@ def private(
 
 @app.command()
 def inherit(
-    path: PathOf, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
+    path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
 ) -> None:
     """Remove the setting: what holds for the namespace above holds again."""
     _set(path, "inherit", url, ca_file, data, config)

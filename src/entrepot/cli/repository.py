@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Repositories, and the tags in them.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app.")]
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app.")]
 
 
 @app.command("list")
@@ -30,7 +30,7 @@ def listing(
 
 @app.command()
 @remote
-def show(client: "Client", name: Name, json: JSON = False) -> None:
+def show(client: "Client", name: RepositoryArgument, json: JSON = False) -> None:
     """Show a repository."""
     show_one(client.get(_path(name)), json=json)
 
@@ -39,7 +39,7 @@ def show(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def tags(
     client: "Client",
-    name: Name,
+    name: RepositoryArgument,
     names: Annotated[bool, typer.Option("--names", help="Only the names, each in a line.")] = False,
     json: JSON = False,
 ) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Robots: users for programs, which sign in by tokens.", no_args_is_help=True)
 trust = typer.Typer(help="Whose workloads may be a robot without any token.", no_args_is_help=True)
 app.add_typer(trust, name="trust")
-Name = Annotated[str, typer.Argument(metavar="ROBOT", help="As team/ci: a robot of the namespace team.")]
-TokenId = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot robot tokens shows it.")]
+RobotArgument = Annotated[str, typer.Argument(metavar="ROBOT", help="As team/ci: a robot of the namespace team.")]
+TokenArgument = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot robot tokens shows it.")]
 DockerConfig = Annotated[
     bool, typer.Option("--print-docker-config", help="Print only a config.json for Docker and Kubernetes.")
 ]
@@ -40,7 +40,7 @@ def listing(
 
 @app.command()
 @remote
-def show(client: "Client", name: Name, json: JSON = False) -> None:
+def show(client: "Client", name: RobotArgument, json: JSON = False) -> None:
     """Show a robot."""
     show_one(client.get(_path(name)), json=json)
 
@@ -49,7 +49,7 @@ def show(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def create(
     client: "Client",
-    name: Name,
+    name: RobotArgument,
     on: Annotated[str, typer.Option("--place", metavar="PLACE", help="Where it may do something, as namespace:team.")],
     permission: Permissions = [],  # noqa: B006 (typer makes a new one)
     role: Annotated[
@@ -83,7 +83,7 @@ def create(
 
 @app.command()
 @remote
-def remove(client: "Client", name: Name) -> None:
+def remove(client: "Client", name: RobotArgument) -> None:
     """Remove a robot, with its tokens and grants."""
     client.delete(_path(name))
     say(f"removed {name}")
@@ -91,7 +91,7 @@ def remove(client: "Client", name: Name) -> None:
 
 @app.command()
 @remote
-def disable(client: "Client", name: Name) -> None:
+def disable(client: "Client", name: RobotArgument) -> None:
     """Keep a robot out until it is enabled again."""
     _change(client, name, disabled=True)
     say(f"{name} is disabled")
@@ -99,7 +99,7 @@ def disable(client: "Client", name: Name) -> None:
 
 @app.command()
 @remote
-def enable(client: "Client", name: Name) -> None:
+def enable(client: "Client", name: RobotArgument) -> None:
     """Let a robot in again."""
     _change(client, name, disabled=False)
     say(f"{name} is enabled")
@@ -107,7 +107,7 @@ def enable(client: "Client", name: Name) -> None:
 
 @app.command()
 @remote
-def tokens(client: "Client", name: Name, json: JSON = False) -> None:
+def tokens(client: "Client", name: RobotArgument, json: JSON = False) -> None:
     """List a robot's tokens."""
     show_items(client.pages(f"{_path(name)}/tokens"), TOKEN_COLUMNS, json=json)
 
@@ -116,7 +116,7 @@ def tokens(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def token(
     client: "Client",
-    name: Name,
+    name: RobotArgument,
     label: Annotated[str, typer.Option("--name", help="What the token is for.")] = "another",
     permission: Permissions = [],  # noqa: B006 (typer makes a new one)
     on: Annotated[str, typer.Option("--place", metavar="PLACE", help="Where the permissions hold.")] = "registry",
@@ -134,7 +134,7 @@ def token(
 @remote
 def rotate(
     client: "Client",
-    name: Name,
+    name: RobotArgument,
     token: Annotated[str | None, typer.Argument(metavar="[ID]", help="Which token, if it has several.")] = None,
     overlap: Overlap = "1h",
     print_docker_config: DockerConfig = False,
@@ -153,7 +153,7 @@ def rotate(
 
 @app.command()
 @remote
-def revoke(client: "Client", name: Name, token: TokenId) -> None:
+def revoke(client: "Client", name: RobotArgument, token: TokenArgument) -> None:
     """Revoke a token of a robot."""
     client.delete(_path(name, "tokens", token))
     say(f"revoked {token}")
@@ -161,7 +161,7 @@ def revoke(client: "Client", name: Name, token: TokenId) -> None:
 
 @trust.command("list")
 @remote
-def trust_list(client: "Client", name: Name, json: JSON = False) -> None:
+def trust_list(client: "Client", name: RobotArgument, json: JSON = False) -> None:
     """List who may be the robot."""
     show_items(client.pages(f"{_path(name)}/trust-rules"), ("id", "provider", "audience", "claims"), json=json)
 
@@ -170,7 +170,7 @@ def trust_list(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def trust_add(
     client: "Client",
-    name: Name,
+    name: RobotArgument,
     provider: Annotated[str, typer.Option("--provider", help="Whose tokens are believed, as in the settings.")],
     claim: Annotated[
         list[str], typer.Option("--claim", metavar="NAME=PATTERN", help="What a token must say; several may be given.")
@@ -185,7 +185,7 @@ def trust_add(
 
 @trust.command("remove")
 @remote
-def trust_remove(client: "Client", name: Name, rule: Annotated[int, typer.Argument(help="Its id.")]) -> None:
+def trust_remove(client: "Client", name: RobotArgument, rule: Annotated[int, typer.Argument(help="Its id.")]) -> None:
     """Let them be the robot no more."""
     client.delete(f"{_path(name)}/trust-rules/{rule}")
     say(f"removed trust rule {rule}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Roles: what somebody may who has one.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="ROLE", help="The role.")]
+RoleArgument = Annotated[str, typer.Argument(metavar="ROLE", help="The role.")]
 
 
 @app.command("list")
@@ -24,7 +24,7 @@ def listing(client: "Client", json: JSON = False) -> None:
 
 @app.command()
 @remote
-def show(client: "Client", name: Name, json: JSON = False) -> None:
+def show(client: "Client", name: RoleArgument, json: JSON = False) -> None:
     """Show a role."""
     show_one(client.get(_path(name)), json=json)
 
@@ -33,7 +33,7 @@ def show(client: "Client", name: Name, json: JSON = False) -> None:
 @remote
 def put(
     client: "Client",
-    name: Name,
+    name: RoleArgument,
     permission: Annotated[
         list[str], typer.Option("--permission", help="As repository:pull; entrepot role show administrator has all.")
     ],
@@ -46,7 +46,7 @@ def put(
 
 @app.command()
 @remote
-def remove(client: "Client", name: Name) -> None:
+def remove(client: "Client", name: RoleArgument) -> None:
     """Remove a role that nobody has."""
     client.delete(_path(name))
     say(f"removed {name}")

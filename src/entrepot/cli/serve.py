@@ -65,7 +65,7 @@ def serve(
     meet_store(settings)
     password = first_administrator(settings)
     _greet(settings, password)
-    command = [sys.executable, "-m", "entrepot", "worker", "--data", str(settings.data)]
+    command = [sys.executable, "-m", "entrepot", "maintenance", "--data", str(settings.data)]
     run(settings, [*command, "--config", str(config)] if config is not None else command)
 
 

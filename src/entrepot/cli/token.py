@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Your own tokens.", no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot token list shows it.")]
+TokenArgument = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot token list shows it.")]
 COLUMNS = ("id", "kind", "name", "limits", "expires_at", "used_at", "used_address")
 
 
@@ -42,7 +42,7 @@ def create(
 
 @app.command()
 @remote
-def revoke(client: "Client", token: Id) -> None:
+def revoke(client: "Client", token: TokenArgument) -> None:
     """Revoke a token: it is good for nothing from now on."""
     client.delete(_path(token))
     say(f"revoked {token}")
@@ -50,7 +50,7 @@ def revoke(client: "Client", token: Id) -> None:
 
 @app.command()
 @remote
-def rotate(client: "Client", token: Id, overlap: Overlap = "0s", json: JSON = False) -> None:
+def rotate(client: "Client", token: TokenArgument, overlap: Overlap = "0s", json: JSON = False) -> None:
     """Replace a token by a new one of the same kind, and print it once."""
     print_secret(client.post(f"{_path(token)}/rotate", {"overlap_seconds": seconds(overlap) or 0}), json=json)
 

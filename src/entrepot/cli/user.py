@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
 app = typer.Typer(help="Users, of this registry and of its providers.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")]
+UserArgument = Annotated[
+    str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")
+]
 DisplayName = Annotated[str | None, typer.Option("--display-name", help="How people call the user.")]
 Email = Annotated[str | None, typer.Option("--email", help="The user's address.")]
 
@@ -36,7 +38,7 @@ def listing(
 
 @app.command()
 @remote
-def show(client: "Client", name: Name, json: JSON = False) -> None:
+def show(client: "Client", name: UserArgument, json: JSON = False) -> None:
     """Show a user."""
     show_one(client.get(_path(name)), json=json)
 
@@ -75,7 +77,7 @@ def add(
 @remote
 def change(
     client: "Client",
-    name: Name,
+    name: UserArgument,
     display_name: DisplayName = None,
     email: Email = None,
     administrator: Annotated[
@@ -90,7 +92,7 @@ def change(
 
 @app.command()
 @remote
-def disable(client: "Client", name: Name) -> None:
+def disable(client: "Client", name: UserArgument) -> None:
     """Keep a user out: nothing that the user has is good until the user is enabled again."""
     _change(client, name, disabled=True)
     say(f"{reference(name)} is disabled")
@@ -98,7 +100,7 @@ def disable(client: "Client", name: Name) -> None:
 
 @app.command()
 @remote
-def enable(client: "Client", name: Name) -> None:
+def enable(client: "Client", name: UserArgument) -> None:
     """Let a user in again."""
     _change(client, name, disabled=False)
     say(f"{reference(name)} is enabled")
@@ -106,7 +108,7 @@ def enable(client: "Client", name: Name) -> None:
 
 @app.command()
 @remote
-def remove(client: "Client", name: Name) -> None:
+def remove(client: "Client", name: UserArgument) -> None:
     """Remove a user, with the user's tokens and grants. What the user pushed stays."""
     client.delete(_path(name))
     say(f"removed {reference(name)}")
@@ -116,7 +118,7 @@ def remove(client: "Client", name: Name) -> None:
 @remote
 def link(
     client: "Client",
-    name: Name,
+    name: UserArgument,
     to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Who the user is from now on.")],
 ) -> None:
     """Make a user another login of an account: whoever signs in as the first is the second."""
@@ -126,7 +128,7 @@ def link(
 
 @app.command()
 @remote
-def unlink(client: "Client", name: Name) -> None:
+def unlink(client: "Client", name: UserArgument) -> None:
     """Make a user an account of its own again."""
     _change(client, name, linked_to=None)
     say(f"{reference(name)} is an account of its own")
@@ -171,14 +173,14 @@ def import_htpasswd(
 
 @app.command()
 @remote
-def tokens(client: "Client", name: Name, json: JSON = False) -> None:
+def tokens(client: "Client", name: UserArgument, json: JSON = False) -> None:
     """List a user's tokens."""
     show_items(client.pages(f"{_path(name)}/tokens"), TOKEN_COLUMNS, json=json)
 
 
 @app.command("revoke-token")
 @remote
-def revoke_token(client: "Client", name: Name, token: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+def revoke_token(client: "Client", name: UserArgument, token: Annotated[str, typer.Argument(help="Its id.")]) -> None:
     """Revoke a token of a user."""
     client.delete(_path(name, "tokens", token))
     say(f"revoked {token}")

@@ -5,43 +5,51 @@ from entrepot.oci.errors import ManifestInvalid
 
 
 class RepositoryUnknown(NotFound):
-    pass
+    code = "repository_unknown"
 
 
 class BlobUnknown(NotFound):
-    pass
+    code = "blob_unknown"
 
 
 class ManifestUnknown(NotFound):
-    pass
+    code = "manifest_unknown"
 
 
 class UploadUnknown(NotFound):
-    pass
+    code = "upload_unknown"
 
 
 class UploadInvalid(Invalid):
     """What is asked of the upload is not a valid request."""
 
+    code = "upload_invalid"
+
 
 class ReferenceUnknown(ManifestInvalid):
     """A manifest lists a blob or a manifest that is not in the repository."""
 
+    code = "reference_unknown"
+
 
 class BlobInUse(Conflict):
-    pass
+    code = "blob_in_use"
 
 
 class ManifestInUse(Conflict):
     """It is a part of an index that a tag names."""
 
+    code = "manifest_in_use"
+
 
 class UploadChanged(Conflict):
     """Another request moved the upload on at the same time."""
 
+    code = "upload_changed"
+
 
 class BlobTooLarge(TooLarge):
-    pass
+    code = "blob_too_large"
 
 
 def too_large(bytes_max: int) -> BlobTooLarge:
@@ -53,4 +61,4 @@ def too_large(bytes_max: int) -> BlobTooLarge:
 
 
 class TooManyUploads(RateLimited):
-    pass
+    code = "too_many_uploads"

@@ -79,7 +79,7 @@ _KNOWN = select(uploads.c.id).where(uploads.c.id.in_(bindparam("ids", expanding=
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class UploadSession:
     """Who may upload what where. `owner` is a principal's key, `owner_id` the user's number; times are milliseconds."""
 
     id: str
@@ -92,20 +92,20 @@ class Session:
 
 def start(
     key: bytes, repository: RepositoryName, owner: Principal, algorithm: str, expires_at_ms: int
-) -> tuple[Session, str]:
+) -> tuple[UploadSession, str]:
     """A new session and its address: the last segment of its URL."""
-    session = Session(str(uuid.uuid4()), repository, owner.key, owner.user_id, algorithm, expires_at_ms)
+    session = UploadSession(str(uuid.uuid4()), repository, owner.key, owner.user_id, algorithm, expires_at_ms)
     return session, f"{session.id}.{ALGORITHMS.index(algorithm)}{expires_at_ms:x}.{_seal(key, session)}"
 
 
-def open_address(key: bytes, address: str, repository: RepositoryName, owner: Principal, now_ms: int) -> Session:
+def open_address(key: bytes, address: str, repository: RepositoryName, owner: Principal, now_ms: int) -> UploadSession:
     """The session of an address that this owner was given for this repository. Raises UploadUnknown."""
     # One spelling only: what int() would also take (spaces, signs, 0x, other digits) would come back in a header.
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise _unknown()
     upload_id, algorithm, expires_at_ms, seal = match.groups()
-    session = Session(
+    session = UploadSession(
         upload_id, repository, owner.key, owner.user_id, ALGORITHMS[int(algorithm)], int(expires_at_ms, 16)
     )
     if not hmac.compare_digest(seal.encode(), _seal(key, session).encode()) or session.expires_at_ms < now_ms:
@@ -126,7 +126,7 @@ def find(connection: Connection, upload_id: str) -> UploadState | None:
 
 def move(
     connection: Connection,
-    session: Session,
+    session: UploadSession,
     before: UploadState | None,
     after: UploadState,
     owner_max: int,
@@ -157,7 +157,7 @@ def move(
         raise UploadChanged("another request moved this upload on: ask for its status and go on from there")
 
 
-def cancel(connection: Connection, session: Session) -> UploadState:
+def cancel(connection: Connection, session: UploadSession) -> UploadState:
     """End the upload without a blob; answers what it left in the store, which belongs to who calls this now.
 
     Raises UploadUnknown when that was done before, UploadChanged when it goes on, or becomes a blob, at the same time.
@@ -197,7 +197,7 @@ def known(connection: Connection, ids: list[str]) -> set[str]:
 
 
 def _insert(
-    connection: Connection, session: Session, state: UploadState, expires_at_ms: int, *, cancelled: bool
+    connection: Connection, session: UploadSession, state: UploadState, expires_at_ms: int, *, cancelled: bool
 ) -> int:
     return _INSERT.run(
         connection,
@@ -220,7 +220,7 @@ def _text(state: UploadState) -> str:
     return " ".join(state.parts)
 
 
-def _seal(key: bytes, session: Session) -> str:
+def _seal(key: bytes, session: UploadSession) -> str:
     owner = f"{session.owner}\n{session.owner_id}"
     terms = f"{session.id}\n{session.repository}\n{owner}\n{session.algorithm}\n{session.expires_at_ms}"
     mac = hmac.digest(key, terms.encode(), hashlib.sha256)[:SEAL_BYTES]

@@ -108,8 +108,8 @@ class Cache:
         known: T | None = self.get(topic, key)
         if known is not None and (holds is None or holds(known)):
             return known
-        place = (topic, key)
-        under_way = self._loading.get(place)
+        wanted = (topic, key)
+        under_way = self._loading.get(wanted)
         if under_way is not None and self._caches.trusted:
             await under_way.wait()
             # Not there if something was announced meanwhile: then it was read too early for who came later.
@@ -117,7 +117,7 @@ class Cache:
             if known is not None and (holds is None or holds(known)):
                 return known
         stamp = self._caches.stamp()
-        done = self._loading[place] = asyncio.Event()
+        done = self._loading[wanted] = asyncio.Event()
         try:
             value = await load()
             if value is not None:
@@ -125,8 +125,8 @@ class Cache:
             return value
         finally:
             done.set()
-            if self._loading.get(place) is done:
-                del self._loading[place]
+            if self._loading.get(wanted) is done:
+                del self._loading[wanted]
 
     def get(self, topic: Topic, key: Hashable) -> Any:
         """The fact, or None."""

@@ -5,7 +5,7 @@ nothing: no body, no store, no other service is ever inside a transaction.
 """
 
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
@@ -13,6 +13,7 @@ from entrepot.database.changes import ChangeFeed
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Database(Protocol):
@@ -30,16 +31,11 @@ class Database(Protocol):
         """As read, for a function that finds a few rows by their keys: SQLite needs no thread for that."""
         ...
 
-    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, function: Callable[[Connection, *Ts], T], *args: *Ts, durable: bool = True) -> T:
         """Call the function in a transaction. When this returns, the transaction is on stable storage.
 
-        The function may be called again when it loses against another transaction."""
-        ...
-
-    async def write_soon(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """As write, but a power cut may undo it (never out of order): for what a client can do again."""
+        If it is not durable, a power cut may undo it (never out of order): for what a client can do again. The function
+        may be called again when it loses against another transaction. Bind its keyword arguments with `partial`."""
         ...
 
     async def close(self) -> None: ...

@@ -9,11 +9,11 @@ _FULL = ("database or disk is full", "no space left", "could not extend file")
 
 
 class DatabaseUnavailable(Unavailable):
-    pass
+    code = "database_unavailable"
 
 
 class DatabaseHasNoSpace(StorageFull):
-    pass
+    code = "database_has_no_space"
 
 
 def classify(error: DBAPIError) -> Unavailable:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
 import psycopg
 from psycopg import errors as pg
@@ -50,6 +50,7 @@ _LOST = (
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 log = logging.getLogger(__name__)
 _NO_ROOM = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
 _BUSY = "the registry's database is busy: try again later"
@@ -99,16 +100,9 @@ class PostgreSQLDatabase:
     async def look_up(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(function, *args, **kwargs)
 
-    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, function: Callable[[Connection, *Ts], T], *args: *Ts, durable: bool = True) -> T:
         return await self._in_thread(
-            lambda until: self._transaction(lambda c: function(c, *args, **kwargs), until, durable=True)
-        )
-
-    async def write_soon(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._in_thread(
-            lambda until: self._transaction(lambda c: function(c, *args, **kwargs), until, durable=False)
+            lambda until: self._transaction(lambda c: function(c, *args), until, durable=durable)
         )
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -36,6 +36,7 @@ MMAP_BYTES = 1024 * 1024 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 log = logging.getLogger(__name__)
 
 
@@ -87,13 +88,8 @@ class SQLiteDatabase:
         except DBAPIError as error:
             raise classify(error) from error
 
-    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._writer.submit(lambda connection: function(connection, *args, **kwargs), durable=True)
-
-    async def write_soon(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._writer.submit(lambda connection: function(connection, *args, **kwargs), durable=False)
+    async def write(self, function: Callable[[Connection, *Ts], T], *args: *Ts, durable: bool = True) -> T:
+        return await self._writer.submit(lambda connection: function(connection, *args), durable=durable)
 
     async def close(self) -> None:
         self._writer.stop()

@@ -18,7 +18,7 @@ from entrepot.http import authorize, cross_origin, limits, routes
 from entrepot.http.authenticate import authenticate
 from entrepot.http.bodies import Bodies
 from entrepot.http.errors import CLIENT_GONE
-from entrepot.http.messages import Headers, Request, Response, Scope, Send, harmless_page, send_response
+from entrepot.http.messages import ASGIScope, Headers, Request, Response, Send, harmless_page, send_response
 from entrepot.http.reception import Receive
 from entrepot.http.routing import Face, Route
 from entrepot.http.v2.routes import UPLOAD_PATH
@@ -47,7 +47,7 @@ class Application:
         self._api: Face | None = None
         self._bodies = Bodies()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http" and self._app is not None:

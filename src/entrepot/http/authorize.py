@@ -20,6 +20,8 @@ _CHALLENGED_ACTIONS = {
 class Challenged(Unauthenticated):
     """Credentials are needed, or others than were given."""
 
+    code = "credentials_needed"
+
 
 async def require(
     request: Request, permission: Permission, where: Where, or_permission: Permission | None = None

@@ -20,6 +20,8 @@ RETRY_SECONDS = 5
 class TooManyBodies(RateLimited):
     """Other bodies of the same address, or of all, take the memory that there is for them."""
 
+    code = "too_many_bodies"
+
 
 class Bodies:
     """Counts what a worker holds."""

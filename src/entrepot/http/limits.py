@@ -24,6 +24,8 @@ SCOPES_PER_REQUEST = 64
 class TooManyRequests(RateLimited):
     """Of one user or one address."""
 
+    code = "too_many_requests"
+
 
 async def admit_user(request: Request, principal: Principal) -> None:
     """Count a request of who is signed in. Raises TooManyRequests."""

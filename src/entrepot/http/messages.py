@@ -25,7 +25,7 @@ from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Caller, Origin, Principal
 
 log = logging.getLogger(__name__)
-Scope = MutableMapping[str, Any]
+ASGIScope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
@@ -68,7 +68,7 @@ class Request:
         "scope",
     )
 
-    def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str, bodies: Bodies) -> None:
+    def __init__(self, app: App, scope: ASGIScope, receive: Receive, request_id: str, bodies: Bodies) -> None:
         self.app = app
         self.scope = scope
         self.id = request_id

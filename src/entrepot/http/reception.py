@@ -20,6 +20,8 @@ PIECES_AHEAD_MAX = 16
 class LengthMismatch(Invalid):
     """The body has more or fewer bytes than were announced."""
 
+    code = "length_mismatch"
+
 
 async def pieces(
     receive: Receive,

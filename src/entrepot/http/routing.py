@@ -53,11 +53,13 @@ class Face:
 
 
 class PathUnknown(NotFound):
-    pass
+    code = "path_unknown"
 
 
 class MethodUnsupported(Unsupported):
     """The path is a route's, the method is none of its."""
+
+    code = "method_unsupported"
 
     def __init__(self, methods: list[str]) -> None:
         super().__init__(f"this path takes {', '.join(methods)}", {"methods": methods})

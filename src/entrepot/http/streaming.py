@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from entrepot.app import App
 from entrepot.errors import BadRange
 from entrepot.http.messages import Headers, Request, Response, SentFile
-from entrepot.storage.driver import Access, Held, LocalFile, Redirect
+from entrepot.storage.driver import Access, HeldBytes, LocalFile, Redirect
 from entrepot.storage.store import StoredBlob
 
 RANGES_MAX = 1024
@@ -20,6 +20,8 @@ Span = tuple[int, int]
 
 class RangeOutside(BadRange):
     """None of the ranges has a byte of the blob in it."""
+
+    code = "range_outside"
 
     def __init__(self, size: int) -> None:
         super().__init__(f"the range is outside of the blob, which has {size} bytes", {"size": size})
@@ -43,7 +45,7 @@ def blob_response(request: Request, blob: StoredBlob, access: Access | None, hea
     spans = _spans(request, blob.size, etag)
     if spans is None:
         whole = [*common, (b"content-length", b"%d" % blob.size)]
-        if isinstance(access, Held):
+        if isinstance(access, HeldBytes):
             return Response(200, whole, access.content)
         if isinstance(access, LocalFile):
             return Response(200, whole, SentFile(access.path, blob.size))
@@ -115,12 +117,12 @@ def _merged(spans: list[Span]) -> list[Span]:
     All others stay in the order in which they were asked for, in which clients read them.
     """
     merged: list[list[int]] = []
-    for place, (start, end) in sorted(enumerate(spans), key=lambda numbered: numbered[1]):
+    for number, (start, end) in sorted(enumerate(spans), key=lambda numbered: numbered[1]):
         if merged and start <= merged[-1][2]:
             first, begins, ends = merged[-1]
-            merged[-1] = [min(first, place), begins, max(ends, end)]
+            merged[-1] = [min(first, number), begins, max(ends, end)]
         else:
-            merged.append([place, start, end])
+            merged.append([number, start, end])
     return [(start, end) for _, start, end in sorted(merged)]
 
 

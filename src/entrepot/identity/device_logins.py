@@ -22,7 +22,7 @@ _LOCK = 0x6465_7669_6365
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DeviceLoginLimits:
     """How many logins may be under way."""
 
     per_address: int
@@ -33,7 +33,7 @@ def new_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def check(connection: Connection, address: str, limits: Limits, now_ms: int) -> None:
+def check(connection: Connection, address: str, limits: DeviceLoginLimits, now_ms: int) -> None:
     """Whether there is a place. Raises TooManyDeviceLogins."""
     here = device_logins.c.network == network_of(address)
     wait = _wait_seconds(connection, here, limits.per_address, now_ms)
@@ -50,7 +50,9 @@ def check(connection: Connection, address: str, limits: Limits, now_ms: int) -> 
         )
 
 
-def reserve(connection: Connection, secret: str, provider: str, address: str, limits: Limits, now_ms: int) -> None:
+def reserve(
+    connection: Connection, secret: str, provider: str, address: str, limits: DeviceLoginLimits, now_ms: int
+) -> None:
     """Take a place for a login that the provider is asked for next. Raises TooManyDeviceLogins."""
     dialect.take_turns(connection, _LOCK)
     expire(connection, now_ms)

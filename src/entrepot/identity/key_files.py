@@ -12,7 +12,7 @@ from entrepot.errors import Unavailable
 
 
 class KeysUnreadable(Unavailable):
-    pass
+    code = "keys_unreadable"
 
 
 def read_or_make(path: Path, make: Callable[[], bytes]) -> bytes:

@@ -28,7 +28,7 @@ RSA_BITS_MIN = 2048
 
 
 class KeySetInvalid(Invalid):
-    pass
+    code = "key_set_invalid"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from entrepot.identity.ldap_entries import (
     subject_value,
 )
 from entrepot.identity.ldap_escape import DN, NAME, escaped, filled, is_name
-from entrepot.identity.ldap_servers import Line, Role, Server, Servers, check_filter
+from entrepot.identity.ldap_servers import BoundAs, Line, Server, Servers, check_filter
 from entrepot.settings import LDAPProvider, SettingsInvalid
 
 PASSWORD_CHARACTERS_MAX = 1024
@@ -133,21 +133,21 @@ class LDAPDirectory:
     # The three questions, each to one server.
 
     def _by_service(self, server: Server, name: str, password: str) -> ExternalUser | None:
-        with server.line(Role.SERVICE) as line:
+        with server.line(BoundAs.SERVICE) as line:
             entry = self._entry(line, self._user_filter(name))
         if entry is None:
             return None
-        with server.line(Role.USER) as line:
+        with server.line(BoundAs.USER) as line:
             answer = line.bind(entry.dn, password)
         if not admitted(answer):
             return None
         _refuse_unusable(entry)
-        with server.line(Role.SERVICE) as line:
+        with server.line(BoundAs.SERVICE) as line:
             return self._user(line, entry)
 
     def _by_user(self, server: Server, name: str, password: str) -> ExternalUser | None:
         bound_as = self._bind_name(name)
-        with server.line(Role.USER) as line:
+        with server.line(BoundAs.USER) as line:
             answer = line.bind(bound_as, password)
             if not admitted(answer):
                 return None
@@ -166,7 +166,7 @@ class LDAPDirectory:
             return None
         # Who does not fit user_filter any more, whatever the name, may not sign in any more.
         query = f"(&({self._subject_attribute}={value}){self._any_user_filter()})"
-        with server.line(Role.SERVICE) as line:
+        with server.line(BoundAs.SERVICE) as line:
             entry = self._entry(line, query)
             if entry is None or account_problem(entry, datetime.now(UTC)) is not None:
                 return None

@@ -60,7 +60,7 @@ class ServerFailed(Exception):
         self.lasting = lasting
 
 
-class Role(Enum):
+class BoundAs(Enum):
     """Whom a pooled connection is bound as."""
 
     SERVICE = "service"
@@ -68,7 +68,7 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchResult:
     """`complete` is False when the server had more entries than were asked for."""
 
     entries: list[Entry]
@@ -97,7 +97,7 @@ class _Encryption(ldap3.Tls):  # type: ignore[misc]
 class Line:
     """One connection to a server."""
 
-    def __init__(self, server: "Server", role: Role) -> None:
+    def __init__(self, server: "Server", role: BoundAs) -> None:
         self.role = role
         self.used_at = time.monotonic()
         self.worn = False
@@ -148,7 +148,7 @@ class Line:
             raise ServerFailed(f"{self._server.url} is busy or shutting down (result {answer.code})")
         return answer
 
-    def search(self, base: str, query: str, attributes: Sequence[str], *, entries_max: int) -> Answer:
+    def search(self, base: str, query: str, attributes: Sequence[str], *, entries_max: int) -> SearchResult:
         """Entries below `base`; not more than `entries_max`. Raises Refused, ServerFailed."""
         found: list[Entry] = []
         cookie: bytes | None = None
@@ -174,9 +174,9 @@ class Line:
             if code not in {Code.SUCCESS, Code.SIZE_LIMIT}:
                 raise Refused(code, result.get("message") or "", f"a search below {base}")
             if len(found) > entries_max or code == Code.SIZE_LIMIT:
-                return Answer(found[:entries_max], complete=False)
+                return SearchResult(found[:entries_max], complete=False)
             if not cookie:
-                return Answer(found, complete=True)
+                return SearchResult(found, complete=True)
 
     def usable(self) -> bool:
         """Whether nothing has come since it was last used: a notice that it ends, or its end."""
@@ -258,13 +258,13 @@ class Server:
         self.rests_until = 0.0
         self.retry_at = 0.0
         self._provider = provider
-        self._idle: dict[Role, list[Line]] = {role: [] for role in Role}
+        self._idle: dict[BoundAs, list[Line]] = {role: [] for role in BoundAs}
         self._in_use: dict[Line, float] = {}
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def line(self, role: Role) -> Iterator[Line]:
+    def line(self, role: BoundAs) -> Iterator[Line]:
         """A connection, of SERVICE bound. It goes back to the pool unless something was wrong. Raises ServerFailed."""
         line = self._idle_line(role) or self._new_line(role)
         try:
@@ -303,7 +303,7 @@ class Server:
         self.drop_idle()
         self.abort(0)
 
-    def _idle_line(self, role: Role) -> Line | None:
+    def _idle_line(self, role: BoundAs) -> Line | None:
         while True:
             with self._lock:
                 if not self._idle[role]:
@@ -316,7 +316,7 @@ class Server:
             self._forget(line)
             line.close()
 
-    def _new_line(self, role: Role) -> Line:
+    def _new_line(self, role: BoundAs) -> Line:
         if self._closed:
             raise ServerFailed(f"{self.url} is not asked any more: the registry stops")
         line = Line(self, role)
@@ -324,7 +324,7 @@ class Server:
             self._in_use[line] = time.monotonic()
         try:
             line.open()
-            if role is Role.SERVICE:
+            if role is BoundAs.SERVICE:
                 self._bind_service(line)
         except BaseException:
             self._forget(line)

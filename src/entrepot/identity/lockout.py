@@ -38,7 +38,7 @@ _INSERT = dialect.insert_or_ignore(login_failures, "key", returning=(login_failu
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Delay:
     """What stands before the next try."""
 
     wait: int
@@ -56,9 +56,9 @@ def keys(name: str, address: str) -> dict[str, int]:
     return {f"from:{here} {name}": 1, f"address:{here}": ADDRESS_FACTOR, f"user:{name}": ADDRESS_FACTOR}
 
 
-def standing(
+def delay(
     connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, *, administrator: bool
-) -> Standing:
+) -> Delay:
     here, address, _ = counted
     columns = (login_failures.c.key, login_failures.c["count"], login_failures.c.last_at_ms)
     wanted = [*counted, _right(here), _apart(here)]
@@ -78,7 +78,7 @@ def standing(
     longest = max(map(wait, counted))
     known = _right(here) in rows and rows[_right(here)].last_at_ms > now_ms - RIGHT_KEPT_MS
     spared = known or (administrator and not wait(address))
-    return Standing(longest, known, bool(longest) and spared and not wait(here) and not wait(_apart(here)))
+    return Delay(longest, known, bool(longest) and spared and not wait(here) and not wait(_apart(here)))
 
 
 def has_failed(connection: Connection, counted: dict[str, int]) -> bool:
@@ -90,7 +90,7 @@ def has_failed(connection: Connection, counted: dict[str, int]) -> bool:
 
 def reserve(
     connection: Connection, counted: dict[str, int], policy: Policy, now_ms: int, attempt: bytes, *, administrator: bool
-) -> tuple[Standing, tuple[str, ...]]:
+) -> tuple[Delay, tuple[str, ...]]:
     """Count the try as a failure if it may be checked, unless it is the one before again.
 
     Returns what stands before it, and what was counted. `attempt` stands for name and password (a keyed hash).
@@ -99,7 +99,7 @@ def reserve(
         # Always in this order: of tries at the same time each waits for the one before, whatever the database.
         dialect.execute(connection, _INSERT, {"key": key, "count": 0, "last_at_ms": 0}).first()
         connection.execute(select(login_failures.c.key).where(login_failures.c.key == key).with_for_update())
-    found = standing(connection, counted, policy, now_ms, administrator=administrator)
+    found = delay(connection, counted, policy, now_ms, administrator=administrator)
     if found.wait and not found.excepted:
         return found, ()
     counting = (_apart(next(iter(counted))),) if found.excepted else tuple(counted)

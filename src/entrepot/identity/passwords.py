@@ -34,7 +34,7 @@ BCRYPT_COST_MIN, BCRYPT_COST_MAX = 5, 14
 """htpasswd itself makes 5; each more doubles the time of a check, 14 takes about a second."""
 _TAKEN_FOR_TOKENS = (PREFIX, "eyJ")
 """What tokens begin with, the registry's own and JSON Web Tokens."""
-PLACES, PLACES_OF_ONE = 64, 16
+SLOTS, SLOTS_OF_ONE = 64, 16
 """Checks that may wait in each lane of a worker, and how many of one address; each takes a processor some 30 ms."""
 FAILURE_SECONDS = 0.25
 """Wrong credentials are answered at whole multiples of it: what a directory, or none, was asked does not show."""
@@ -96,7 +96,7 @@ class _Lane:
 
     def take(self, who: str) -> None:
         """Raises TooManyLogins."""
-        if self._taken.total() >= PLACES or self._taken[who] >= PLACES_OF_ONE:
+        if self._taken.total() >= SLOTS or self._taken[who] >= SLOTS_OF_ONE:
             raise TooManyLogins("too many logins wait to be checked: try again in a few seconds")
         self._taken[who] += 1
 
@@ -144,19 +144,19 @@ class Verifier:
             yield
 
     @asynccontextmanager
-    async def place(self, who: str, *, known: bool) -> AsyncIterator["Place"]:
-        """A place before the hasher, for one of `who`. Raises TooManyLogins."""
+    async def slot(self, who: str, *, known: bool) -> AsyncIterator["Slot"]:
+        """A slot before the hasher, for one of `who`. Raises TooManyLogins."""
         lane = self._known if known else self._strangers
         lane.take(who)
         try:
-            yield Place(self, lane, who)
+            yield Slot(self, lane, who)
         finally:
             lane.leave(who)
 
     async def hash(self, password: str, who: str) -> str:
         """See `hash_password`; for somebody who has shown that they may. Raises TooManyLogins."""
-        async with self.place(who, known=True) as place:
-            return await place.hash(password)
+        async with self.slot(who, known=True) as slot:
+            return await slot.hash(password)
 
     async def even_out(self, since: float) -> None:
         """Wait with a refusal until it tells no more than any other one; `since` is on the monotonic clock."""
@@ -198,8 +198,8 @@ class Verifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Somebody's place before the hasher."""
+class Slot:
+    """Somebody's slot before the hasher."""
 
     _verifier: Verifier
     _lane: _Lane

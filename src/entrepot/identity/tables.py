@@ -83,7 +83,7 @@ tokens = Table(
     # A refresh token that was got with another token goes with it.
     Column("parent_id", ascii_text(16), ForeignKey("tokens.id", ondelete="CASCADE")),
     # JSON: what the token is limited to, null for as far as its owner reaches
-    Column("scopes", Text),
+    Column("limits", Text),
     Column("created_at_ms", TimestampMs, nullable=False),
     Column("expires_at_ms", TimestampMs),
     Column("used_at_ms", TimestampMs),

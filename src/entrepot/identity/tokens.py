@@ -72,7 +72,7 @@ _COLUMNS = (
     tokens.c.user_id,
     tokens.c.name,
     tokens.c.secret_hash,
-    tokens.c.scopes,
+    tokens.c.limits,
     tokens.c.created_at_ms,
     tokens.c.expires_at_ms,
     tokens.c.used_at_ms,
@@ -148,7 +148,7 @@ def add(
         "name": name,
         "secret_hash": token.secret_hash,
         "parent_id": parent_id,
-        "scopes": None if limits is None else json.dumps([_plain(limit) for limit in limits]),
+        "limits": None if limits is None else json.dumps([_plain(limit) for limit in limits]),
         "created_at_ms": now_ms,
         "expires_at_ms": expires_at_ms,
         "used_at_ms": None,
@@ -262,8 +262,8 @@ def _make_room(connection: Connection, user_id: int) -> None:
 
 
 def _token(row: tuple[object, ...] | RowMapping) -> Token:
-    token_id, kind, user_id, name, secret_hash, scopes, created, expires, used_at, used_address, parent_id = row
-    limits = None if scopes is None else tuple(_limit(entry) for entry in json.loads(str(scopes)))
+    token_id, kind, user_id, name, secret_hash, narrowed, created, expires, used_at, used_address, parent_id = row
+    limits = None if narrowed is None else tuple(_limit(entry) for entry in json.loads(str(narrowed)))
     return Token(  # type: ignore[call-overload, no-any-return, unused-ignore]
         str(token_id),
         str(kind),
@@ -280,13 +280,13 @@ def _token(row: tuple[object, ...] | RowMapping) -> Token:
 
 
 def _plain(limit: Limit) -> dict[str, object]:
-    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "scope": limit.scope}
+    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.path}
 
 
 def _limit(entry: dict[str, object]) -> Limit:
     permissions = entry["permissions"]
     assert isinstance(permissions, list)
-    return Limit(frozenset(permissions), str(entry["kind"]), str(entry["scope"]))
+    return Limit(frozenset(permissions), str(entry["kind"]), str(entry["path"]))
 
 
 def _random(characters: int) -> str:

@@ -28,7 +28,7 @@ _BOUNDARIES = "/:"
 
 
 class TrustRuleInvalid(Invalid):
-    pass
+    code = "trust_rule_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ def matches(pattern: str, value: str) -> bool:
     if not 0 < len(value) <= VALUE_CHARACTERS_MAX:
         return False
     parts = _parts(pattern)
-    places = _skip(parts, {0})
+    positions = _skip(parts, {0})
     for character in value:
         reached = set()
-        for place in places:
-            part = parts[place] if place < len(parts) else ""
+        for position in positions:
+            part = parts[position] if position < len(parts) else ""
             if part == "**" or (part == "*" and character not in _BOUNDARIES):
-                reached.add(place)
+                reached.add(position)
             elif part == character:
-                reached.add(place + 1)
-        places = _skip(parts, reached)
-        if not places:
+                reached.add(position + 1)
+        positions = _skip(parts, reached)
+        if not positions:
             return False
-    return len(parts) in places
+    return len(parts) in positions
 
 
 def check(audience: str, claims: Mapping[str, str]) -> None:
@@ -164,19 +164,19 @@ def _scalar_matches(value: object, pattern: str) -> bool:
 def _parts(pattern: str) -> list[str]:
     """Characters, `*` and `**`."""
     parts: list[str] = []
-    place = 0
-    while place < len(pattern):
-        width = 2 if pattern.startswith("**", place) else 1
-        parts.append(pattern[place : place + width])
-        place += width
+    position = 0
+    while position < len(pattern):
+        width = 2 if pattern.startswith("**", position) else 1
+        parts.append(pattern[position : position + width])
+        position += width
     return parts
 
 
-def _skip(parts: list[str], places: set[int]) -> set[int]:
-    """These places, and those behind wildcards that stand for nothing."""
+def _skip(parts: list[str], positions: set[int]) -> set[int]:
+    """These positions, and those behind wildcards that stand for nothing."""
     reached = set()
-    for place in places:
-        here = place
+    for position in positions:
+        here = position
         reached.add(here)
         while here < len(parts) and parts[here] in {"*", "**"}:
             here += 1

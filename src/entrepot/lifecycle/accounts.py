@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 async def expire(database: Database, now_ms: int) -> int:
     """Remove what has ended; returns how many things."""
-    removed = await database.write_soon(tokens.expire, now_ms - TOKEN_KEPT_MS)
+    removed = await database.write(tokens.expire, now_ms - TOKEN_KEPT_MS, durable=False)
     for expire_some in (lockout.expire, sessions.expire, browser_logins.expire, device_logins.expire):
-        removed += await database.write_soon(expire_some, now_ms)
+        removed += await database.write(expire_some, now_ms, durable=False)
     return removed
 
 
@@ -42,8 +42,7 @@ async def refresh(database: Database, directory: PasswordProvider, now_ms: int) 
                 log.warning("users of %s cannot be refreshed: %s", directory.name, error.message)
                 return lost
             for user, known in zip(some, found, strict=True):
-                keep = database.write if known is None else database.write_soon
-                await keep(_refresh_row, directory.name, user, known, now_ms)
+                await database.write(_refresh_row, directory.name, user, known, now_ms, durable=known is None)
                 lost += known is None
     return lost
 

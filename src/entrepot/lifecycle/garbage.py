@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 class TooMuchGarbage(Conflict):
     """A run would take so much away that a mistake is more likely."""
 
+    code = "too_much_garbage"
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:

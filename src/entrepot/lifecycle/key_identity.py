@@ -20,6 +20,8 @@ ADOPT = "entrepot keys adopt"
 class KeysForeign(Conflict):
     """The keys are not those that the database knows."""
 
+    code = "keys_foreign"
+
 
 def check(connection: Connection, keys: Keys) -> None:
     """Compare the two; the first replica's keys become known. Raises KeysForeign."""

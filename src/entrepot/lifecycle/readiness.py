@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReadinessReport:
     """`failed` has the parts that do not work, and why: the log's to know, and not a stranger's."""
 
     status: Status
@@ -63,7 +63,7 @@ class Readiness:
         self._found_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def report(self) -> Report:
+    async def report(self) -> ReadinessReport:
         """After CHECK_SECONDS at the latest."""
         async with self._lock:
             if time.monotonic() - self._found_at > KEPT_SECONDS:
@@ -75,10 +75,10 @@ class Readiness:
             failed[MAINTENANCE] = "the maintenance process ends whenever it is started"
         checks = {part: part not in failed for part in (*self._looks, MAINTENANCE)}
         if self._is_stopping():
-            return Report(Status.STOPPING, checks, failed)
+            return ReadinessReport(Status.STOPPING, checks, failed)
         if DATABASE in failed:
-            return Report(Status.UNAVAILABLE, checks, failed)
-        return Report(Status.DEGRADED if failed else Status.READY, checks, failed)
+            return ReadinessReport(Status.UNAVAILABLE, checks, failed)
+        return ReadinessReport(Status.DEGRADED if failed else Status.READY, checks, failed)
 
     def close(self) -> None:
         for task in self._looking.values():

@@ -15,7 +15,7 @@ async def expire(database: Database, store: BlobStore, now_ms: int) -> int:
     removed = 0
     while stale := await database.read(uploads.expired, now_ms, PAGE):
         for upload in stale:
-            if await database.write_soon(uploads.expire, upload.id, now_ms):
+            if await database.write(uploads.expire, upload.id, now_ms, durable=False):
                 await store.discard(upload)
                 removed += 1
     return removed

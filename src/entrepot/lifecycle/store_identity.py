@@ -29,9 +29,13 @@ log = logging.getLogger(__name__)
 class StoreForeign(Conflict):
     """The store and the database do not belong together."""
 
+    code = "store_foreign"
+
 
 class DatabaseOlder(Conflict):
     """The database was restored from a backup that is older than what the store has."""
+
+    code = "database_older"
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,11 @@ def complete_metadata() -> MetaData:
 
 
 class SchemaTooNew(Unavailable):
-    pass
+    code = "schema_too_new"
 
 
 class SchemaLocked(Unavailable):
-    pass
+    code = "schema_locked"
 
 
 def upgrade(url: str) -> bool:

@@ -5,3 +5,5 @@ from entrepot.errors import NotFound
 
 class NamespaceUnknown(NotFound):
     """It has no setting of its own."""
+
+    code = "namespace_unknown"

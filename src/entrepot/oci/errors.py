@@ -4,16 +4,16 @@ from entrepot.errors import Invalid
 
 
 class DigestInvalid(Invalid):
-    pass
+    code = "digest_invalid"
 
 
 class NameInvalid(Invalid):
-    pass
+    code = "name_invalid"
 
 
 class TagInvalid(Invalid):
-    pass
+    code = "tag_invalid"
 
 
 class ManifestInvalid(Invalid):
-    pass
+    code = "manifest_invalid"

@@ -35,7 +35,7 @@ _KNOWN_KEYS = {
 
 
 class ManifestUnsupported(Unsupported):
-    pass
+    code = "manifest_unsupported"
 
 
 @dataclass(frozen=True, slots=True)

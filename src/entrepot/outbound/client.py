@@ -20,6 +20,8 @@ CONNECTIONS_MAX = 20
 class PeerUnavailable(Unavailable):
     """Another service does not answer, or not as its protocol says."""
 
+    code = "peer_unavailable"
+
 
 class Outbound:
     """Clients by the authority they trust. Redirects are not followed: what is asked for is configured."""

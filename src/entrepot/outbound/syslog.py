@@ -24,6 +24,8 @@ _READ_BYTES = 4096
 class SyslogUnavailable(Unavailable):
     """The receiver does not answer, is not trusted, or did not say that it has read everything."""
 
+    code = "syslog_unavailable"
+
 
 def send(url: str, messages: Iterable[bytes], ca_file: Path | None = None) -> None:
     """Return when the receiver has read the messages. Blocks. Raises SyslogUnavailable, Invalid."""

@@ -37,7 +37,7 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldBytes:
     """The object is here already."""
 
     content: bytes
@@ -62,7 +62,7 @@ class Proxied:
     """The object has to be read through `Driver.read`."""
 
 
-Access = Held | LocalFile | Redirect | Proxied
+Access = HeldBytes | LocalFile | Redirect | Proxied
 
 
 class PartWriter(Protocol):

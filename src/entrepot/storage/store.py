@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from entrepot.errors import ClientGone, EntrepotError, TooSlow
 from entrepot.oci.digest import Digest, Hasher, new_hasher
 from entrepot.storage import layout
-from entrepot.storage.driver import Access, Driver, Held, PartWriter, StoredObject, UploadState
+from entrepot.storage.driver import Access, Driver, HeldBytes, PartWriter, StoredObject, UploadState
 from entrepot.storage.errors import BlobDamaged, ContentMismatch, StorageHasNoSpace, StorageUnavailable
 from entrepot.storage.threads import roaming_threads
 
@@ -178,7 +178,7 @@ class BlobStore:
     async def open(self, blob: StoredBlob) -> Access:
         """How the blob reaches a client, once it is known to be whole. Raises BlobDamaged."""
         if blob.location is None:
-            return Held(blob.content or b"")
+            return HeldBytes(blob.content or b"")
         await self.check(blob)
         return await self._driver.access(blob.location)
 

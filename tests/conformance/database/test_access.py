@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -59,14 +60,12 @@ async def grant(
     database: Database, role: str, subject: Subject, place: Place, condition: str | None = None, until_ms: int = 0
 ) -> int:
     made, _ = await database.write(
-        grants.add,
+        partial(
+            grants.add, condition=condition, expires_at_ms=until_ms or None, created_by="local:admin", now_ms=NOW_MS
+        ),
         role,
         subject,
         place,
-        condition=condition,
-        expires_at_ms=until_ms or None,
-        created_by="local:admin",
-        now_ms=NOW_MS,
     )
     return made.id
 
@@ -211,7 +210,7 @@ async def test_grant_of_equal_terms_is_made_once(database: Database, other: Data
     subject = Subject(USER, people.alice.id)
     made = await asyncio.gather(
         *(
-            worker.write(grants.add, "reader", subject, TEAM, created_by=f"local:{number}", now_ms=NOW_MS)
+            worker.write(partial(grants.add, created_by=f"local:{number}", now_ms=NOW_MS), "reader", subject, TEAM)
             for number, worker in enumerate((database, other) * 4)
         )
     )

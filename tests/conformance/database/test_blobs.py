@@ -138,7 +138,7 @@ async def test_link_remembers_when_it_was_last_used_within_minutes(database: Dat
         known = NOW_MS + number * (blobs.RENEWED_AFTER_MS + 1)
         later = known + blobs.RENEWED_AFTER_MS
         for at_ms, expected in ((known - 1, known), (later, known), (later + 1, later + 1)):
-            await database.write(use, repository=REPOSITORY, now_ms=at_ms)
+            await database.write(partial(use, repository=REPOSITORY, now_ms=at_ms))
             assert await database.read(used_at_ms) == expected
 
 
@@ -211,7 +211,7 @@ async def test_damaged_bytes_are_replaced_by_ones_kept_with_the_record(database:
 async def test_known_locations(database: Database) -> None:
     recorded = [blob(number.to_bytes(4, "big")) for number in range(300)]
     for stored in recorded:
-        await database.write_soon(blobs.record, REPOSITORY, stored, NOW_MS)
+        await database.write(blobs.record, REPOSITORY, stored, NOW_MS, durable=False)
     locations = [stored.location for stored in recorded] + [f"uploads/unknown.{number}" for number in range(300)]
 
     known = await database.read(blobs.known_locations, locations)

@@ -77,7 +77,7 @@ async def test_fact_is_remembered_until_its_topic_is_announced(watched: Watched,
 
 async def test_own_commit_counts_too(watched: Watched, database: Database) -> None:
     await watched.remember(TOPIC)
-    await database.write_soon(announce, TOPIC)
+    await database.write(announce, TOPIC, durable=False)
 
     await until(lambda: not watched.knows(TOPIC))
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select
 
 from entrepot.database.database import Database
 from entrepot.identity import device_logins
-from entrepot.identity.device_logins import STARTING_MS, Limits
+from entrepot.identity.device_logins import STARTING_MS, DeviceLoginLimits
 from entrepot.identity.errors import TooManyDeviceLogins
 from entrepot.identity.tables import device_logins as table
 from tests.conformance.database.content import NOW_MS
@@ -13,19 +13,19 @@ from tests.conformance.database.content import NOW_MS
 pytestmark = pytest.mark.anyio
 
 LATER_MS = NOW_MS + 600_000
-LIMITS = Limits(per_address=3, in_all=5)
+LIMITS = DeviceLoginLimits(per_address=3, in_all=5)
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 
 
 async def reserve(database: Database, address: str = HERE, now_ms: int = NOW_MS) -> str:
     secret = device_logins.new_secret()
-    await database.write_soon(device_logins.reserve, secret, "sso", address, LIMITS, now_ms)
+    await database.write(device_logins.reserve, secret, "sso", address, LIMITS, now_ms, durable=False)
     return secret
 
 
 async def begin(database: Database, address: str = HERE) -> str:
     secret = await reserve(database, address)
-    assert await database.write_soon(device_logins.begin, secret, "code-é", 5, NOW_MS, LATER_MS)
+    assert await database.write(device_logins.begin, secret, "code-é", 5, NOW_MS, LATER_MS, durable=False)
     return secret
 
 

@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ async def group(database: Database) -> Group:
 
 @pytest.fixture
 async def user(database: Database) -> User:
-    return await database.write(users.add, LOCAL, "alice", now_ms=NOW_MS)
+    return await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, "alice")
 
 
 async def test_member_is_added_once_and_removed_once(database: Database, group: Group, user: User) -> None:
@@ -34,7 +35,9 @@ async def test_member_is_added_once_and_removed_once(database: Database, group: 
 
 async def test_members_come_in_pages(database: Database, group: Group) -> None:
     for name in ("b", "a", "c"):
-        await database.write(groups.add_member, group, await database.write(users.add, LOCAL, name, now_ms=NOW_MS))
+        await database.write(
+            groups.add_member, group, await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, name)
+        )
 
     first = await database.read(groups.members, group, after=0, limit=2)
     second = await database.read(groups.members, group, after=first[-1][0], limit=2)

@@ -1,10 +1,11 @@
 import asyncio
+from functools import partial
 
 import pytest
 
 from entrepot.database.database import Database
 from entrepot.identity import lockout
-from entrepot.identity.lockout import Policy, Standing
+from entrepot.identity.lockout import Delay, Policy
 from tests.conformance.database.content import NOW_MS
 
 pytestmark = pytest.mark.anyio
@@ -20,22 +21,22 @@ async def fail(database: Database, name: str, address: str = HERE, times: int = 
 
 async def look(
     database: Database, name: str, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS
-) -> Standing:
+) -> Delay:
     counted = lockout.keys(name, address)
-    return await database.read(lockout.standing, counted, POLICY, now_ms, administrator=admin)
+    return await database.read(lockout.delay, counted, POLICY, now_ms, administrator=admin)
 
 
 async def wait(database: Database, name: str, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS) -> int:
     """How long a right password has to wait."""
-    standing = await look(database, name, address, admin=admin, now_ms=now_ms)
-    return 0 if standing.excepted else standing.wait
+    delay = await look(database, name, address, admin=admin, now_ms=now_ms)
+    return 0 if delay.excepted else delay.wait
 
 
 async def attempt(
     database: Database, name: str, password: bytes, address: str = HERE, *, admin: bool = False, now_ms: int = NOW_MS
-) -> tuple[Standing, tuple[str, ...]]:
+) -> tuple[Delay, tuple[str, ...]]:
     counted = lockout.keys(name, address)
-    return await database.write(lockout.reserve, counted, POLICY, now_ms, password, administrator=admin)
+    return await database.write(partial(lockout.reserve, administrator=admin), counted, POLICY, now_ms, password)
 
 
 async def test_wait_begins_with_the_last_free_failure_and_doubles(database: Database) -> None:
@@ -89,12 +90,12 @@ async def test_tries_at_once_are_counted_before_they_are_checked(database: Datab
     results = await asyncio.gather(*(attempt(database, "alice", b"%d" % number) for number in range(20)))
 
     assert sum(bool(reserved) for _, reserved in results) == POLICY.failures_free
-    assert sum(standing.wait > 0 for standing, _ in results) == 20 - POLICY.failures_free
+    assert sum(delay.wait > 0 for delay, _ in results) == 20 - POLICY.failures_free
 
 
 async def test_same_wrong_password_again_is_one_try(database: Database) -> None:
     results = [await attempt(database, "alice", b"same", now_ms=NOW_MS + n) for n in range(10)]
-    assert [(standing.wait, bool(reserved)) for standing, reserved in results] == [(0, True)] + [(0, False)] * 9
+    assert [(delay.wait, bool(reserved)) for delay, reserved in results] == [(0, True)] + [(0, False)] * 9
     later = NOW_MS + lockout.SAME_TRY_MS + 1
     assert (await attempt(database, "alice", b"same", now_ms=later))[1]
 
@@ -109,22 +110,22 @@ async def test_tries_while_only_others_are_the_reason_to_wait_are_counted_apart_
         await look(database, "root", admin=True),
         await look(database, "carol", HERE),
     )
-    assert [standing.excepted for standing in before] == [True, True, False]
+    assert [delay.excepted for delay in before] == [True, True, False]
 
     for name, admin in (("alice", False), ("root", True)):
         counted = [(await attempt(database, name, b"%d" % number, admin=admin))[1] for number in range(10)]
         assert sum(map(bool, counted)) == POLICY.failures_free
         assert (await wait(database, name, admin=admin)) == (await look(database, name)).wait > 0
     after = await look(database, "alice"), await look(database, "root", admin=True), await look(database, "carol", HERE)
-    assert [standing.wait for standing in after] == [standing.wait for standing in before]
+    assert [delay.wait for delay in after] == [delay.wait for delay in before]
 
 
 async def test_administrator_waits_as_anybody_for_guesses_from_the_own_address(database: Database) -> None:
     for number in range(40):
         await fail(database, f"guessed-{number}")
-    standings = [await look(database, "root", admin=admin) for admin in (True, False)]
-    assert standings[0] == standings[1]
-    assert standings[0].wait > 0
+    delays = [await look(database, "root", admin=admin) for admin in (True, False)]
+    assert delays[0] == delays[1]
+    assert delays[0].wait > 0
 
 
 async def test_try_that_was_right_is_given_back(database: Database) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -191,7 +192,7 @@ async def test_index_lists_manifests_and_blobs_in_one_order(database: Database) 
 
 async def test_blob_that_comes_after_the_manifest_that_lists_it_stays(database: Database) -> None:
     """Where sparse manifests are allowed, and for layers that are not distributed."""
-    pushed = await database.write(push, image(b"config", [b"layer"]), sparse=True)
+    pushed = await database.write(partial(push, sparse=True), image(b"config", [b"layer"]))
     assert await database.read(listed, pushed) == [
         (0, "config", Digest.of(b"config")),
         (1, "layer", Digest.of(b"layer")),
@@ -225,8 +226,8 @@ async def test_refused_manifest_leaves_no_repository(database: Database) -> None
 async def test_sparse_manifest_is_kept_where_that_is_allowed(database: Database) -> None:
     document = index([image()])
     await database.write(link, REPOSITORY, b"layer")
-    await database.write(push, image(b"config", [b"layer"]), "image", sparse=True)
-    await database.write(push, document, "index", sparse=True)
+    await database.write(partial(push, sparse=True), image(b"config", [b"layer"]), "image")
+    await database.write(partial(push, sparse=True), document, "index")
 
     assert await database.read(edges) == (1, 2)
 
@@ -241,7 +242,7 @@ async def test_size_that_is_not_the_blobs_is_refused(database: Database) -> None
     with pytest.raises(ManifestInvalid):
         await database.write(push, wrong)
     with pytest.raises(ManifestInvalid):
-        await database.write(push, wrong, sparse=True)
+        await database.write(partial(push, sparse=True), wrong)
 
 
 async def test_removed_manifest_goes_with_its_tags_and_edges(database: Database) -> None:

@@ -66,7 +66,7 @@ async def test_setting_is_changed_and_removed(database: Database) -> None:
 
 async def test_listing_is_in_byte_order(database: Database) -> None:
     for name in reversed(NAMES_IN_BYTE_ORDER):
-        await database.write_soon(namespaces.set_public, name, name.startswith("a"), NOW_MS)
+        await database.write(namespaces.set_public, name, name.startswith("a"), NOW_MS, durable=False)
 
     listed = await database.read(namespaces.listing)
     assert listed == [Namespace(name, name.startswith("a")) for name in NAMES_IN_BYTE_ORDER]
@@ -85,14 +85,14 @@ async def test_lists_say_of_each_repository_what_its_nearest_setting_says(databa
     names = [RepositoryName(name) for name in (*NAMES_IN_BYTE_ORDER, "a/b/c", "a-b/c/d", "a0/b", "a/b0", "a/b-c")]
     settings = ["", *NAMES_IN_BYTE_ORDER, "a/b/c", "a0/b"]
     for name in names:
-        await database.write_soon(repositories.ensure, name, NOW_MS)
+        await database.write(repositories.ensure, name, NOW_MS, durable=False)
     chance = random.Random(1)
     for _ in range(40):
         path = chance.choice(settings)
         if chance.random() < 0.3:
-            await database.write_soon(namespaces.inherit, path)
+            await database.write(namespaces.inherit, path, durable=False)
         else:
-            await database.write_soon(namespaces.set_public, path, chance.random() < 0.5, NOW_MS)
+            await database.write(namespaces.set_public, path, chance.random() < 0.5, NOW_MS, durable=False)
 
         page = await database.read(repositories.page, EVERYTHING, after="", limit=100)
         assert len(page) == len(names)
@@ -102,7 +102,7 @@ async def test_lists_say_of_each_repository_what_its_nearest_setting_says(databa
 
 async def test_settings_changed_at_once_are_all_in_the_lists(database: Database, other: Database) -> None:
     for number in range(20):
-        await database.write_soon(repositories.ensure, RepositoryName(f"team-{number}/app"), NOW_MS)
+        await database.write(repositories.ensure, RepositoryName(f"team-{number}/app"), NOW_MS, durable=False)
     workers = (database, other) * 10
     await asyncio.gather(
         *(worker.write(namespaces.set_public, f"team-{n}", True, NOW_MS) for n, worker in enumerate(workers))
@@ -138,7 +138,7 @@ async def test_page_of_a_list_takes_as_long_with_any_number_of_settings(database
         namespaces.set_public(connection, "others", True, NOW_MS)
 
     for number in range(50):
-        await database.write_soon(repositories.ensure, RepositoryName(f"team/app-{number}"), NOW_MS)
+        await database.write(repositories.ensure, RepositoryName(f"team/app-{number}"), NOW_MS, durable=False)
     for path in ("other", "team/app-7"):
         await database.write(namespaces.set_public, path, True, NOW_MS)
     before = await database.read(steps)

@@ -39,7 +39,7 @@ def damage(connection: Connection) -> int:
 async def test_push_against_unlink_ends_in_one_of_two_ways(database: Database, other: Database) -> None:
     ends = set()
     for _ in range(30):
-        await database.write_soon(link, REPOSITORY, b"config", b"layer")
+        await database.write(link, REPOSITORY, b"config", b"layer", durable=False)
         pushed, unlinked = await asyncio.gather(
             database.write(push, IMAGE, "latest"),
             other.write(blobs.unlink, REPOSITORY, LAYER),
@@ -68,7 +68,7 @@ async def test_tag_moves_while_its_manifests_are_removed(database: Database, oth
     images = [image(str(number).encode()) for number in range(4)]
     for _ in range(10):
         for document in images:
-            await database.write_soon(push_image, document)
+            await database.write(push_image, document, durable=False)
         await asyncio.gather(
             *(database.write(push, document, "latest") for document in images),
             *(other.write(manifests.remove, REPOSITORY, digest_of(document)) for document in images),

@@ -50,7 +50,7 @@ async def test_repository_made_by_many_at_once_is_one(database: Database, other:
 
 async def test_names_are_listed_in_byte_order(database: Database) -> None:
     for name in reversed(NAMES_IN_BYTE_ORDER):
-        await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
+        await database.write(repositories.ensure, RepositoryName(name), NOW_MS, durable=False)
 
     assert await database.read(repositories.names, EVERYTHING, "", 100) == list(NAMES_IN_BYTE_ORDER)
 
@@ -58,7 +58,7 @@ async def test_names_are_listed_in_byte_order(database: Database) -> None:
 @pytest.mark.parametrize("size", [1, 2, 5, 13, 14])
 async def test_pages_put_together_are_the_whole_list(database: Database, size: int) -> None:
     for name in NAMES_IN_BYTE_ORDER:
-        await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
+        await database.write(repositories.ensure, RepositoryName(name), NOW_MS, durable=False)
 
     listed: list[str] = []
     while page := await database.read(repositories.names, EVERYTHING, listed[-1] if listed else "", size):
@@ -75,14 +75,14 @@ async def test_page_may_begin_at_a_name_that_does_not_exist(
     database: Database, after: str, expected: str | None
 ) -> None:
     for name in NAMES_IN_BYTE_ORDER:
-        await database.write_soon(repositories.ensure, RepositoryName(name), NOW_MS)
+        await database.write(repositories.ensure, RepositoryName(name), NOW_MS, durable=False)
 
     page = await database.read(repositories.names, EVERYTHING, after, 1)
     assert page == ([expected] if expected else [])
 
 
 async def test_no_names_when_none_are_wanted(database: Database) -> None:
-    await database.write_soon(repositories.ensure, REPOSITORY, NOW_MS)
+    await database.write(repositories.ensure, REPOSITORY, NOW_MS, durable=False)
 
     assert await database.read(repositories.names, EVERYTHING, "", 0) == []
 

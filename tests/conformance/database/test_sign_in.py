@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +83,10 @@ class Registry:
 
     async def token(self, user: User, limits: tuple[Limit, ...] | None = None, seconds: int = 3600) -> str:
         _, text = await self.app.database.write(
-            tokens.add,
+            partial(tokens.add, limits=limits, expires_at_ms=self.now_ms[0] + seconds * 1000, now_ms=self.now_ms[0]),
             PERSONAL,
             user,
             "laptop",
-            limits=limits,
-            expires_at_ms=self.now_ms[0] + seconds * 1000,
-            now_ms=self.now_ms[0],
         )
         return text
 
@@ -217,7 +215,7 @@ async def test_renamed_user_is_the_same_and_the_name_becomes_another_users(regis
     assert (await registry.user("first", "alice")).id == alice.id
     assert (await stored_tokens.check(registry.app, text, HERE, "alice")).user_id == alice.id
 
-    await registry.app.database.write(users.change, alice, gone=True)
+    await registry.app.database.write(partial(users.change, gone=True), alice)
     registry.wait(61)
     other = await registry.sign_in("alice", OTHER_PASSWORD)
     assert (other.user_id, other.name) == (newcomer.user_id, "alice")
@@ -358,9 +356,9 @@ async def test_password_that_was_right_is_not_hashed_again_when_others_change(
     alice, bob = await registry.local("alice"), await registry.local("bob")
     account = await registry.local("account")
     hashed = 0
-    verify = passwords.Place.verify
+    verify = passwords.Slot.verify
 
-    async def counted(self: passwords.Place, *arguments: Any) -> bool:
+    async def counted(self: passwords.Slot, *arguments: Any) -> bool:
         nonlocal hashed
         hashed += 1
         return await verify(self, *arguments)
@@ -369,7 +367,7 @@ async def test_password_that_was_right_is_not_hashed_again_when_others_change(
         registry.app.caches.refresh()  # As each request does.
         return (await registry.sign_in("alice", password)).key
 
-    monkeypatch.setattr(passwords.Place, "verify", counted)
+    monkeypatch.setattr(passwords.Slot, "verify", counted)
     assert await signed_in() == "local:alice"
     for values in ({"email": "b@example.test"}, {"disabled": True}, {"disabled": False}):
         await registry.change(bob, **values)
@@ -691,12 +689,12 @@ async def test_robots_tell_nobody_which_there_are(registry: Registry) -> None:
     assert answers[0][0][0] is CredentialsInvalid
 
 
-async def test_login_that_found_no_place_is_no_wrong_password(registry: Registry) -> None:
+async def test_login_that_found_no_slot_is_no_wrong_password(registry: Registry) -> None:
     await registry.local("alice")
     async with AsyncExitStack() as taken:
-        for _ in range(passwords.PLACES_OF_ONE):
-            place = registry.app.passwords.place(f"address:{HERE.address}", known=False)
-            await taken.enter_async_context(place)
+        for _ in range(passwords.SLOTS_OF_ONE):
+            slot = registry.app.passwords.slot(f"address:{HERE.address}", known=False)
+            await taken.enter_async_context(slot)
         for number in range(FREE + 2):
             with pytest.raises(TooManyLogins):
                 await registry.sign_in("alice", f"wrong {number}")
@@ -704,9 +702,9 @@ async def test_login_that_found_no_place_is_no_wrong_password(registry: Registry
     # Who was right there before has a place of their own.
     await registry.app.database.write(users.set_password, "alice", passwords.hash_password(PASSWORD))
     async with AsyncExitStack() as taken:
-        for _ in range(passwords.PLACES_OF_ONE):
-            place = registry.app.passwords.place(f"address:{HERE.address}", known=False)
-            await taken.enter_async_context(place)
+        for _ in range(passwords.SLOTS_OF_ONE):
+            slot = registry.app.passwords.slot(f"address:{HERE.address}", known=False)
+            await taken.enter_async_context(slot)
         registry.app.caches.refresh()
         assert (await registry.sign_in("alice", PASSWORD)).name == "alice"
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 from sqlalchemy import Connection, select
 
@@ -41,8 +43,8 @@ async def test_who_pushed_and_who_moved_a_tag_are_kept_by_number_and_name(databa
     bob = Principal("ldap", "bob", user_id=8)
     await database.write(push_image, document, "latest", "first")
     await database.write(push_image, again, "second")
-    await database.write(push, again, "latest", by=bob)
-    await database.write(push, again, "nobodys", by=ANONYMOUS)
+    await database.write(partial(push, by=bob), again, "latest")
+    await database.write(partial(push, by=ANONYMOUS), again, "nobodys")
 
     found = await database.read(tags.page, REPOSITORY, after="", limit=10)
     assert {tag.name: (tag.pushed_by, tag.updated_by) for tag in found} == {

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from entrepot.database.database import Database
@@ -17,13 +19,13 @@ LIMITS = (Limit(frozenset({"repository:pull", "repository:push"}), "namespace", 
 
 @pytest.fixture
 async def user(database: Database) -> User:
-    return await database.write(users.add, LOCAL, "alice", now_ms=NOW_MS)
+    return await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, "alice")
 
 
 async def add(database: Database, user: User, name: str = "a token", **fields: object) -> tuple[Token, str]:
     values: dict[str, object] = {"kind": PERSONAL, "limits": None, "expires_at_ms": None, "parent_id": None, **fields}
     kind = str(values.pop("kind"))
-    return await database.write(tokens.add, kind, user, name, now_ms=NOW_MS, **values)  # type: ignore[arg-type]
+    return await database.write(partial(tokens.add, now_ms=NOW_MS, **values), kind, user, name)  # type: ignore[arg-type]
 
 
 async def ids(database: Database, user: User) -> list[str]:
@@ -59,7 +61,9 @@ async def test_rotated_token_leaves_what_was_made_with_it_to_its_successor(datab
     made, _ = await add(database, user, parent_id=old.id)
     refresh, _ = await add(database, user, kind=REFRESH, parent_id=old.id)
 
-    new, text = await database.write(tokens.rotate, user, old, overlap_ms=HOUR_MS, expires_at_ms=None, now_ms=NOW_MS)
+    new, text = await database.write(
+        partial(tokens.rotate, overlap_ms=HOUR_MS, expires_at_ms=None, now_ms=NOW_MS), user, old
+    )
 
     assert tokens.matches(new, text)
     assert (new.name, new.kind, new.limits, new.parent_id) == (old.name, PERSONAL, LIMITS, None)
@@ -76,7 +80,7 @@ async def test_rotated_without_overlap_the_old_one_is_gone(database: Database, u
     made, _ = await add(database, user, parent_id=old.id)
     await add(database, user, kind=REFRESH, parent_id=old.id)
 
-    new, _ = await database.write(tokens.rotate, user, old, overlap_ms=0, expires_at_ms=None, now_ms=NOW_MS)
+    new, _ = await database.write(partial(tokens.rotate, overlap_ms=0, expires_at_ms=None, now_ms=NOW_MS), user, old)
 
     assert new.parent_id == parent.id
     assert sorted(await ids(database, user)) == sorted([parent.id, made.id, new.id])
@@ -85,7 +89,7 @@ async def test_rotated_without_overlap_the_old_one_is_gone(database: Database, u
 async def test_overlap_does_not_make_a_token_live_longer(database: Database, user: User) -> None:
     old, _ = await add(database, user, expires_at_ms=NOW_MS + 1000)
 
-    await database.write(tokens.rotate, user, old, overlap_ms=HOUR_MS, expires_at_ms=None, now_ms=NOW_MS)
+    await database.write(partial(tokens.rotate, overlap_ms=HOUR_MS, expires_at_ms=None, now_ms=NOW_MS), user, old)
 
     kept = await database.read(tokens.find, old.id)
     assert kept is not None
@@ -98,15 +102,15 @@ async def test_one_user_has_so_many_tokens_and_rotates_them_still(database: Data
     with pytest.raises(Invalid, match="revoke some"):
         await add(database, user)
     with pytest.raises(Invalid, match="revoke some"):
-        await database.write(tokens.rotate, user, made[0], overlap_ms=1, expires_at_ms=None, now_ms=NOW_MS)
-    await database.write(tokens.rotate, user, made[0], overlap_ms=0, expires_at_ms=None, now_ms=NOW_MS)
+        await database.write(partial(tokens.rotate, overlap_ms=1, expires_at_ms=None, now_ms=NOW_MS), user, made[0])
+    await database.write(partial(tokens.rotate, overlap_ms=0, expires_at_ms=None, now_ms=NOW_MS), user, made[0])
     await add(database, user, kind=REFRESH)
     assert len(await ids(database, user)) == tokens.TOKENS_OF_USER_MAX + 1
 
 
 async def test_tokens_come_in_pages(database: Database, user: User) -> None:
     made = sorted([(await add(database, user))[0].id for _ in range(5)])
-    somebody = await database.write(users.add, LOCAL, "bob", now_ms=NOW_MS)
+    somebody = await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, "bob")
     await add(database, somebody)
 
     first = await database.read(tokens.page, user.id, after="", limit=3)
@@ -116,7 +120,7 @@ async def test_tokens_come_in_pages(database: Database, user: User) -> None:
 
 
 async def test_token_of_another_user_is_unknown(database: Database, user: User) -> None:
-    somebody = await database.write(users.add, LOCAL, "bob", now_ms=NOW_MS)
+    somebody = await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, "bob")
     token, _ = await add(database, somebody)
 
     with pytest.raises(TokenUnknown):

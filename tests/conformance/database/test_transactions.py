@@ -33,9 +33,9 @@ def names(connection: Connection) -> list[str]:
     return repositories.names(connection, EVERYTHING, "", 1000)
 
 
-@pytest.mark.parametrize("how", ["write", "write_soon"])
-async def test_what_is_written_is_seen_by_everybody(database: Database, other: Database, how: str) -> None:
-    await getattr(database, how)(add)
+@pytest.mark.parametrize("durable", [True, False])
+async def test_what_is_written_is_seen_by_everybody(database: Database, other: Database, durable: bool) -> None:
+    await database.write(add, durable=durable)
 
     for worker in (database, other):
         assert await worker.read(names) == [REPOSITORY]
@@ -52,8 +52,10 @@ async def test_reading_cannot_write(database: Database) -> None:
 
 
 async def test_answer_of_the_function_is_answered(database: Database) -> None:
-    for run in (database.read, database.look_up, database.write, database.write_soon):
+    for run in (database.read, database.look_up):
         assert await run(lambda connection, a, *, b: (a, b), 1, b=2) == (1, 2)
+    for durable in (True, False):
+        assert await database.write(lambda connection, a, b: (a, b), 1, 2, durable=durable) == (1, 2)
 
 
 async def test_error_undoes_the_transaction_and_goes_on_as_it_is(database: Database) -> None:
@@ -102,7 +104,7 @@ async def test_reads_and_writes_of_many_requests_at_once(database: Database, oth
     async def request(number: int) -> bool:
         worker = (database, other)[number % 2]
         name = RepositoryName(f"repository/{number}")
-        await worker.write_soon(repositories.ensure, name, NOW_MS)
+        await worker.write(repositories.ensure, name, NOW_MS, durable=False)
         return await worker.read(repositories.find, name) is not None
 
     assert all(await asyncio.gather(*(request(number) for number in range(200))))
@@ -222,7 +224,7 @@ async def test_connection_that_is_lost_in_a_transaction_is_unavailable(database:
 async def test_postgresql_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     settings = DatabaseSettings(url=f"postgresql://user:secret@127.0.0.1:{free_port()}/nothing")
     database = open_database(settings, tmp_path)
-    runs: list[Callable[..., object]] = [database.read, database.look_up, database.write, database.write_soon]
+    runs: list[Callable[..., object]] = [database.read, database.look_up, database.write]
     for run in runs:
         with pytest.raises(DatabaseUnavailable) as failed:
             await run(names)  # type: ignore[misc]

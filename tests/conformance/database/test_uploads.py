@@ -6,7 +6,7 @@ import pytest
 
 from entrepot.content import uploads
 from entrepot.content.errors import TooManyUploads, UploadChanged, UploadUnknown
-from entrepot.content.uploads import Session
+from entrepot.content.uploads import UploadSession
 from entrepot.database.database import Database
 from entrepot.errors import EntrepotError
 from entrepot.oci.name import RepositoryName
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 MANY = 1000
 
 
-def session(owner: str = "local:admin", expires_at_ms: int = 10_000) -> Session:
-    return Session(str(uuid.uuid4()), RepositoryName("team/app"), owner, 1, "sha256", expires_at_ms)
+def session(owner: str = "local:admin", expires_at_ms: int = 10_000) -> UploadSession:
+    return UploadSession(str(uuid.uuid4()), RepositoryName("team/app"), owner, 1, "sha256", expires_at_ms)
 
 
 async def test_upload_is_recorded_as_it_goes_on(database: Database) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection
@@ -67,7 +68,7 @@ async def test_new_hash_of_a_password_that_was_changed_meanwhile_is_not_kept(dat
     await database.write(users.add_administrator, "admin", "hash", NOW_MS)
     await database.write(users.set_password, "admin", "hash of another password")
 
-    assert not await database.write(users.set_password, "admin", "better hash", instead_of="hash")
+    assert not await database.write(partial(users.set_password, instead_of="hash"), "admin", "better hash")
     user = await database.read(users.require, LOCAL, "admin")
     assert user.password_hash == "hash of another password"
 
@@ -111,13 +112,13 @@ async def test_administrator_who_cannot_sign_in_does_not_count(database: Databas
 )
 async def test_local_name_that_looks_like_another_is_refused(database: Database, name: str) -> None:
     with pytest.raises(Invalid):
-        await database.write(users.add, LOCAL, name, now_ms=NOW_MS)
+        await database.write(partial(users.add, now_ms=NOW_MS), LOCAL, name)
 
 
 async def test_robots_below_a_namespace_are_found(database: Database) -> None:
     names = ("team/ci", "team", "team-b/ci", "team/deep/ci", "team0", "other/team/ci")
     for name in names:
-        await database.write(users.add, ROBOT, name, now_ms=NOW_MS)
+        await database.write(partial(users.add, now_ms=NOW_MS), ROBOT, name)
 
     found = await database.read(users.page, provider=ROBOT, below="team", after=0, limit=10)
 

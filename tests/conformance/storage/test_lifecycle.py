@@ -9,7 +9,7 @@ from sqlalchemy import delete
 
 from entrepot.content import blobs, uploads
 from entrepot.content.tables import uploads as uploads_table
-from entrepot.content.uploads import Session
+from entrepot.content.uploads import UploadSession
 from entrepot.database import facts
 from entrepot.database.database import Database
 from entrepot.database.sqlite import SQLiteDatabase
@@ -48,7 +48,7 @@ async def begin(
     database: Database, store: BlobStore, content: bytes, expires_at_ms: int = FAR_FUTURE_MS
 ) -> UploadState:
     """An unfinished upload, with its row."""
-    session = Session(str(uuid.uuid4()), REPOSITORY, "local:admin", 1, "sha256", expires_at_ms)
+    session = UploadSession(str(uuid.uuid4()), REPOSITORY, "local:admin", 1, "sha256", expires_at_ms)
     after = await store.receive(UploadState(session.id), body(content), "sha256", Record())
     await database.write(uploads.move, session, None, after, NOBODY, expires_at_ms)
     return after
@@ -106,7 +106,7 @@ async def test_recorded_blobs_and_unfinished_uploads_are_no_garbage(
 ) -> None:
     upload = await begin(database, opened.store, b"content")
     if parts == 2:
-        session = Session(upload.id, REPOSITORY, "local:admin", 1, "sha256", FAR_FUTURE_MS)
+        session = UploadSession(upload.id, REPOSITORY, "local:admin", 1, "sha256", FAR_FUTURE_MS)
         after = await opened.store.receive(upload, body(b" and more"), "sha256", Record())
         await database.write(uploads.move, session, upload, after, NOBODY, FAR_FUTURE_MS)
         upload = after
@@ -123,7 +123,7 @@ async def test_what_a_request_that_lost_has_left_is_garbage_once_the_upload_is_o
 ) -> None:
     before = await begin(database, opened.store, b"start ")
     await opened.another_worker().receive(before, body(b"lost"), "sha256", Record())
-    session = Session(before.id, REPOSITORY, "local:admin", 1, "sha256", FAR_FUTURE_MS)
+    session = UploadSession(before.id, REPOSITORY, "local:admin", 1, "sha256", FAR_FUTURE_MS)
     after = await opened.another_worker().receive(before, body(b"kept"), "sha256", Record())
     await database.write(uploads.move, session, before, after, NOBODY, FAR_FUTURE_MS)
     blob = await finish(database, opened.another_worker(), after, b"start kept")
@@ -199,15 +199,15 @@ async def test_expired_upload_goes_with_its_bytes(opened: Opened, database: Data
 
 async def test_expired_uploads_of_several_pages_all_go(opened: Opened, database: Database) -> None:
     for _ in range(stale_uploads.PAGE + 5):
-        session = Session(str(uuid.uuid4()), REPOSITORY, "local:admin", 1, "sha256", 1)
-        await database.write_soon(uploads.move, session, None, UploadState(session.id), 1000, 1)
+        session = UploadSession(str(uuid.uuid4()), REPOSITORY, "local:admin", 1, "sha256", 1)
+        await database.write(uploads.move, session, None, UploadState(session.id), 1000, 1, durable=False)
 
     assert await stale_uploads.expire(database, opened.store, 2_000) == stale_uploads.PAGE + 5
 
 
 async def test_cancelled_upload_is_forgotten_when_it_expires(opened: Opened, database: Database) -> None:
     upload = await begin(database, opened.store, b"content", expires_at_ms=1_000)
-    session = Session(upload.id, REPOSITORY, "local:admin", 1, "sha256", 1_000)
+    session = UploadSession(upload.id, REPOSITORY, "local:admin", 1, "sha256", 1_000)
     await opened.store.discard(await database.write(uploads.cancel, session))
 
     assert await stale_uploads.expire(database, opened.store, 2_000) == 1

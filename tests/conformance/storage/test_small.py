@@ -4,7 +4,7 @@ import pytest
 
 from entrepot.errors import ClientGone
 from entrepot.oci.digest import Digest
-from entrepot.storage.driver import Held, UploadState
+from entrepot.storage.driver import HeldBytes, UploadState
 from entrepot.storage.errors import ContentMismatch
 from entrepot.storage.store import BlobStore
 from tests.conformance.storage.bodies import MIB, Record, body, broken, content_of, mebibytes, new_upload, stored
@@ -30,7 +30,7 @@ async def test_small_blob_is_held_and_nothing_is_stored(
     blob = await stored(store, content, algorithm)
 
     assert (blob.location, blob.content, blob.size) == (None, content, size)
-    assert await store.open(blob) == Held(content)
+    assert await store.open(blob) == HeldBytes(content)
     await store.check(blob)
     assert await content_of(store, blob) == content
     assert [entry async for entry in store.objects()] == []
@@ -96,7 +96,7 @@ async def test_limit_that_was_lowered_leaves_small_blobs_readable(opened: Opened
     blob = await stored(store, b"content")
 
     assert await content_of(opened.store, blob) == b"content"
-    assert await opened.store.open(blob) == Held(b"content")
+    assert await opened.store.open(blob) == HeldBytes(b"content")
 
 
 async def test_discarding_a_small_upload_is_no_error(store: BlobStore) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 
-from entrepot.http.messages import Scope, Send
+from entrepot.http.messages import ASGIScope, Send
 from entrepot.http.reception import Receive, pieces
 from entrepot.processes import Processes
 from entrepot.settings import ServerSettings
@@ -14,7 +14,7 @@ AHEAD_BYTES = 256 * 1024
 IDLE_SECONDS = 30
 
 
-async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
+async def receiver(scope: ASGIScope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         for step in ("startup", "shutdown"):
             await receive()

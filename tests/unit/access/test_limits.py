@@ -15,7 +15,7 @@ def test_limit_to_anything_that_can_be_granted(permission: str) -> None:
 
 def test_limit_to_everything_in_a_place() -> None:
     assert limits.parse(["*"], "namespace", "/team/") == Limit(frozenset({"*"}), "namespace", "team")
-    assert limits.parse(["*"], "pattern", "team/*").scope == "team/*"
+    assert limits.parse(["*"], "pattern", "team/*").path == "team/*"
 
 
 @pytest.mark.parametrize("permission", [*sorted(p.value for p in UNGRANTED), "", "repository", "repository:*", "**"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.content.errors import UploadUnknown
-from entrepot.content.uploads import Session, open_address, start
+from entrepot.content.uploads import UploadSession, open_address, start
 from entrepot.oci.digest import ALGORITHMS
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import ANONYMOUS, Principal
@@ -18,7 +18,7 @@ EXPIRES_AT_MS = 1_800_000_000_000
 NOW_MS = EXPIRES_AT_MS - 1000
 
 
-def started(algorithm: str = "sha256") -> tuple[Session, str]:
+def started(algorithm: str = "sha256") -> tuple[UploadSession, str]:
     return start(KEY, REPOSITORY, OWNER, algorithm, EXPIRES_AT_MS)
 
 

@@ -10,8 +10,8 @@ from argon2 import PasswordHasher
 from entrepot.identity import passwords
 from entrepot.identity.errors import PasswordTooWeak, TooManyLogins
 from entrepot.identity.passwords import (
-    PLACES,
-    PLACES_OF_ONE,
+    SLOTS,
+    SLOTS_OF_ONE,
     Verifier,
     check_rules,
     generate,
@@ -70,8 +70,8 @@ def test_passwords_when_generated_are_different_and_long() -> None:
 
 
 async def check(verifier: Verifier, who: str, order: list[str] | None = None, *, known: bool = False) -> bool:
-    async with verifier.place(who, known=known) as place:
-        right = await place.verify(None, "secret")
+    async with verifier.slot(who, known=known) as slot:
+        right = await slot.verify(None, "secret")
         if order is not None:
             order.append(who)
         return right
@@ -81,10 +81,10 @@ async def check(verifier: Verifier, who: str, order: list[str] | None = None, *,
 async def test_verifier_of_passwords_answers_as_the_function(verifier: Verifier) -> None:
     password_hash = hash_password("secret")
 
-    async with verifier.place("198.51.100.1", known=False) as place:
-        assert await place.verify(password_hash, "secret")
-        assert not await place.verify(password_hash, "wrong")
-        assert not await place.verify(None, "secret")
+    async with verifier.slot("198.51.100.1", known=False) as slot:
+        assert await slot.verify(password_hash, "secret")
+        assert not await slot.verify(password_hash, "wrong")
+        assert not await slot.verify(None, "secret")
     assert verify(await verifier.hash("secret", "local:alice"), "secret")
 
 
@@ -96,30 +96,30 @@ async def test_guesses_of_one_address_have_their_share_and_of_all_what_there_is(
         guesses = [check(verifier, f"198.51.100.{number // 40}") for number in range(240)]
         answers = await asyncio.gather(*guesses, return_exceptions=True)
 
-        for first in range(0, PLACES // PLACES_OF_ONE * 40, 40):
-            assert answers[first : first + PLACES_OF_ONE] == [False] * PLACES_OF_ONE
-        assert sum(type(answer) is TooManyLogins for answer in answers) == 240 - PLACES
+        for first in range(0, SLOTS // SLOTS_OF_ONE * 40, 40):
+            assert answers[first : first + SLOTS_OF_ONE] == [False] * SLOTS_OF_ONE
+        assert sum(type(answer) is TooManyLogins for answer in answers) == 240 - SLOTS
 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("quick")
 async def test_who_was_right_before_does_not_wait_behind_a_flood(verifier: Verifier) -> None:
     order: list[str] = []
-    flood = [check(verifier, f"198.51.100.{number}", order) for number in range(PLACES)]
+    flood = [check(verifier, f"198.51.100.{number}", order) for number in range(SLOTS)]
     known = [check(verifier, f"user:{number}", order, known=True) for number in range(4)]
 
     await asyncio.gather(*flood, *known)
 
     # One was at work already; from then on every second one is of those who are known.
-    assert [place for place, who in enumerate(order) if who.startswith("user:")] == [1, 3, 5, 7]
-    assert len(order) == PLACES + 4
+    assert [number for number, who in enumerate(order) if who.startswith("user:")] == [1, 3, 5, 7]
+    assert len(order) == SLOTS + 4
 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("quick")
 async def test_strangers_of_other_addresses_do_not_wait_behind_one_that_floods(verifier: Verifier) -> None:
     order: list[str] = []
-    flood = [check(verifier, "198.51.100.1", order) for _ in range(PLACES_OF_ONE)]
+    flood = [check(verifier, "198.51.100.1", order) for _ in range(SLOTS_OF_ONE)]
 
     await asyncio.gather(*flood, check(verifier, "203.0.113.1", order), check(verifier, "203.0.113.2", order))
 
@@ -129,15 +129,15 @@ async def test_strangers_of_other_addresses_do_not_wait_behind_one_that_floods(v
 @pytest.mark.anyio
 @pytest.mark.usefixtures("quick")
 async def test_who_goes_away_while_waiting_or_at_work_leaves_the_place_and_stops_nobody(verifier: Verifier) -> None:
-    waiting = [asyncio.ensure_future(check(verifier, "198.51.100.1")) for _ in range(PLACES_OF_ONE)]
+    waiting = [asyncio.ensure_future(check(verifier, "198.51.100.1")) for _ in range(SLOTS_OF_ONE)]
     await asyncio.sleep(0)
     for one in (waiting[0], *waiting[5:]):
         one.cancel()
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert answers[1:5] == [False] * 4
 
-    again = [check(verifier, "198.51.100.1") for _ in range(PLACES_OF_ONE)]
-    assert await asyncio.gather(*again) == [False] * PLACES_OF_ONE
+    again = [check(verifier, "198.51.100.1") for _ in range(SLOTS_OF_ONE)]
+    assert await asyncio.gather(*again) == [False] * SLOTS_OF_ONE
 
 
 # What time tells.
@@ -170,8 +170,8 @@ async def test_each_hash_that_is_computed_is_counted() -> None:
     imported = bcrypt.hashpw(b"secret", bcrypt.gensalt(6)).decode()
     try:
         for password_hash in (None, hash_password("secret"), imported):
-            async with verifier.place("198.51.100.1", known=False) as place:
-                await place.verify(password_hash, "wrong", 6)
+            async with verifier.slot("198.51.100.1", known=False) as slot:
+                await slot.verify(password_hash, "wrong", 6)
             assert sorted(computed) == ["argon2id", "bcrypt"]
             computed.clear()
     finally:

@@ -23,7 +23,7 @@ from tests.budgets import budget
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+DOCKER_NON_DISTRIBUTABLE = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 NON_DISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 A, B, C = (Digest.of(content) for content in (b"a", b"b", b"c"))
 
@@ -57,7 +57,7 @@ def parse(document: object, content_type: str = "") -> ManifestDocument:
 
 def test_image_when_valid_is_read_whole() -> None:
     document = image(
-        layers=[described(B, size=2), described(C, FOREIGN, 3), described(C, NON_DISTRIBUTABLE, 4)],
+        layers=[described(B, size=2), described(C, DOCKER_NON_DISTRIBUTABLE, 3), described(C, NON_DISTRIBUTABLE, 4)],
         subject=described(C, media_types.OCI_MANIFEST, 5),
         annotations={"é": "✓"},
     )
@@ -67,7 +67,7 @@ def test_image_when_valid_is_read_whole() -> None:
     assert parsed.blobs == (
         Edge(0, Kind.CONFIG, Descriptor(CONFIG, A, 1)),
         Edge(1, Kind.LAYER, Descriptor(LAYER, B, 2)),
-        Edge(2, Kind.LAYER, Descriptor(FOREIGN, C, 3)),
+        Edge(2, Kind.LAYER, Descriptor(DOCKER_NON_DISTRIBUTABLE, C, 3)),
         Edge(3, Kind.LAYER, Descriptor(NON_DISTRIBUTABLE, C, 4)),
     )
     assert [edge.required for edge in parsed.blobs] == [True, True, False, False]
@@ -284,7 +284,7 @@ _descriptors = st.builds(
     digest=st.binary(max_size=4).flatmap(
         lambda content: st.sampled_from(["sha256", "sha512"]).map(lambda algorithm: Digest.of(content, algorithm))
     ),
-    media_type=st.sampled_from([LAYER, FOREIGN, NON_DISTRIBUTABLE, "x/y", media_types.OCI_MANIFEST]),
+    media_type=st.sampled_from([LAYER, DOCKER_NON_DISTRIBUTABLE, NON_DISTRIBUTABLE, "x/y", media_types.OCI_MANIFEST]),
     size=st.integers(0, SIZE_MAX),
 )
 _common: dict[str, Any] = {
@@ -329,7 +329,9 @@ def test_manifest_of_any_valid_content_is_read_as_it_was_written(document: dict[
     assert [edge.descriptor for edge in edges] == [_read(member) for member in listed]
     assert [edge.position for edge in edges] == list(range(len(listed)))
     for edge in parsed.blobs:
-        elsewhere = edge.descriptor.media_type in {FOREIGN, NON_DISTRIBUTABLE} and edge.kind is not Kind.CONFIG
+        elsewhere = (
+            edge.descriptor.media_type in {DOCKER_NON_DISTRIBUTABLE, NON_DISTRIBUTABLE} and edge.kind is not Kind.CONFIG
+        )
         assert edge.required is not elsewhere
     assert parsed.subject == (_read(document["subject"]) if "subject" in document else None)
     assert parsed.annotations == document.get("annotations", {})

@@ -18,7 +18,7 @@ from entrepot.principal import Caller, Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OwnAccount:
     """`roles` are those for the whole registry, now."""
 
     user: User
@@ -27,14 +27,14 @@ class Account:
     roles: list[str]
 
 
-async def read(app: App, caller: Caller) -> Account:
+async def read(app: App, caller: Caller) -> OwnAccount:
     """Raises TokenInvalid when the user was removed just now."""
     user = await _user(app, caller.principal)
     rights = await accounts.rights_of(app, user)
     of_user = await app.database.read(groups.of_user, user.id)
     owner = await accounts.owner_key(app, caller.principal)
     roles = rights.roles_at(None, Context(caller, app.clock()))
-    return Account(user, owner, sorted(of_user.values()), roles)
+    return OwnAccount(user, owner, sorted(of_user.values()), roles)
 
 
 async def change_password(app: App, caller: Caller, current: str, new: str) -> None:

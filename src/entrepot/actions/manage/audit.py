@@ -11,7 +11,7 @@ from entrepot.app import App
 from entrepot.audit import chain, export, forward, heads, query
 from entrepot.audit.actions import Action
 from entrepot.audit.export import described
-from entrepot.audit.query import Filter, Page
+from entrepot.audit.query import Filter, RecordPage
 from entrepot.audit.record import Act
 from entrepot.audit.tables import audit_pending, audit_segments
 from entrepot.principal import Caller
@@ -33,7 +33,7 @@ class Forwarded:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class LogStatus:
     """Where the chain ends, up to where it is signed and archived, and how far it is forwarded."""
 
     seq: int
@@ -46,7 +46,7 @@ class Status:
     forwarded: tuple[Forwarded, ...]
 
 
-async def find(app: App, caller: Caller, wanted: Filter, where: str, after: int | None, limit: int) -> Page:
+async def find(app: App, caller: Caller, wanted: Filter, where: str, after: int | None, limit: int) -> RecordPage:
     """The newest records before `after` that are as wanted, with all that has happened up to now.
 
     Who reads leaves a record, too, soon after.
@@ -65,7 +65,7 @@ async def export_lines(app: App, caller: Caller, wanted: Filter, format_: str, w
     return export.lines(app.database, app.witness, wanted, app.clock)
 
 
-async def status(app: App) -> Status:
+async def status(app: App) -> LogStatus:
     return await app.database.read(_status)
 
 
@@ -75,10 +75,10 @@ async def _cef(app: App, wanted: Filter) -> AsyncIterator[bytes]:
         yield "".join(f"{export.cef_line(one, program)}\n" for one in found).encode()
 
 
-def _status(connection: Connection) -> Status:
+def _status(connection: Connection) -> LogStatus:
     seq, hash_ = chain.end(connection)
     signed = heads.last(connection)
-    return Status(
+    return LogStatus(
         seq,
         hash_,
         len(connection.execute(select(audit_pending.c.id).limit(PENDING_TOLD_MAX)).all()),

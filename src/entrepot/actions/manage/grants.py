@@ -31,7 +31,7 @@ OWN_GROUPS = users.LOCAL
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class GrantTerms:
     """A grant to be made. `subject` is `provider:name` of a user or a group, empty for the other kinds."""
 
     role: str
@@ -83,7 +83,7 @@ def require(connection: Connection, grant_id: int) -> Shown:
     return shown(connection, [grants.require(connection, grant_id)])[0]
 
 
-async def add(app: App, caller: Caller, terms: Terms) -> tuple[Shown, bool]:
+async def add(app: App, caller: Caller, terms: GrantTerms) -> tuple[Shown, bool]:
     """Make the grant, and say whether it is new. Raises Denied, RoleUnknown, GrantInvalid, UserUnknown, GroupUnknown.
 
     What the granter may is read in the transaction: who loses a right cannot pass it on meanwhile.
@@ -135,7 +135,7 @@ async def remove(app: App, caller: Caller, known: Shown, expect: Expect) -> None
     await acts.change(app, caller, act, run)
 
 
-def _subject(connection: Connection, app: App, terms: Terms, now_ms: int) -> Subject:
+def _subject(connection: Connection, app: App, terms: GrantTerms, now_ms: int) -> Subject:
     provider, _, name = terms.subject.partition(":")
     if terms.subject_kind == USER:
         return Subject(USER, _user(connection, app, provider, name).id)
@@ -169,7 +169,7 @@ def _providers(app: App) -> list[str]:
     return [provider.name for provider in app.settings.providers]
 
 
-def _require_reach(standing: Standing, role: Role, terms: Terms) -> None:
+def _require_reach(standing: Standing, role: Role, terms: GrantTerms) -> None:
     """Raises Denied, which says what the granter lacks."""
     permissions = role.permissions | {Permission.GRANT_WRITE}
     wanted = Wanted(permissions, terms.place, terms.condition, terms.expires_at_ms)

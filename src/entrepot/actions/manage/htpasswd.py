@@ -20,7 +20,7 @@ LINES_MAX = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class UnusableLine:
     """`line` is counted from 1."""
 
     line: int
@@ -29,7 +29,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PasswordLine:
     line: int
     name: str
     password_hash: str
@@ -42,15 +42,15 @@ class Imported:
     created: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[UnusableLine] = field(default_factory=list)
 
 
-def parse(text: str) -> tuple[list[Entry], list[Refused]]:
+def parse(text: str) -> tuple[list[PasswordLine], list[UnusableLine]]:
     """The entries of the file, and the lines that cannot be taken. Raises TooLarge. Pure."""
     lines = text.splitlines()
     if len(lines) > LINES_MAX:
         raise TooLarge(f"a file has {LINES_MAX} lines at most: import it in parts")
-    entries: dict[str, Entry] = {}
+    entries: dict[str, PasswordLine] = {}
     refused = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -64,9 +64,9 @@ def parse(text: str) -> tuple[list[Entry], list[Refused]]:
             users.check_local_name(name)
             passwords.check_htpasswd_hash(password_hash)
         except Invalid as error:
-            refused.append(Refused(number, name[: users.NAME_CHARACTERS_MAX], error.message))
+            refused.append(UnusableLine(number, name[: users.NAME_CHARACTERS_MAX], error.message))
             continue
-        entries[name] = Entry(number, name, password_hash)
+        entries[name] = PasswordLine(number, name, password_hash)
     return list(entries.values()), refused
 
 
@@ -82,7 +82,7 @@ async def import_users(app: App, caller: Caller, text: str, *, replace: bool) ->
             try:
                 act = _import(connection, acting, entry, imported, replace=replace)
             except Denied as error:
-                imported.refused.append(Refused(entry.line, entry.name, error.message))
+                imported.refused.append(UnusableLine(entry.line, entry.name, error.message))
                 continue
             if act is not None:
                 done.append(act)
@@ -92,7 +92,9 @@ async def import_users(app: App, caller: Caller, text: str, *, replace: bool) ->
     return await acts.change_as(app, caller, run)
 
 
-def _import(connection: Connection, acting: Standing, entry: Entry, imported: Imported, *, replace: bool) -> Act | None:
+def _import(
+    connection: Connection, acting: Standing, entry: PasswordLine, imported: Imported, *, replace: bool
+) -> Act | None:
     """Raises Denied."""
     now_ms = acting.holder.context.now_ms
     user, resource = users.find(connection, LOCAL, entry.name), f"user:{LOCAL}:{entry.name}"

@@ -21,7 +21,7 @@ from entrepot.principal import Caller, Limit, Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TokenTerms:
     """A token that is to be made. `limits` is None for one that reaches as far as its owner."""
 
     name: str
@@ -40,7 +40,7 @@ async def own_account(app: App, principal: Principal) -> User:
     return user
 
 
-async def create(app: App, caller: Caller, user: User, wanted: Wanted) -> tuple[Token, str]:
+async def create(app: App, caller: Caller, user: User, wanted: TokenTerms) -> tuple[Token, str]:
     """A new token of the user's and its text. Raises UserUnknown, Invalid, TokenInvalid.
 
     Made with a token of the same user's, it ends with that at the latest, and is revoked with it: somebody who got hold
@@ -118,7 +118,7 @@ async def rotate(app: App, caller: Caller, user: User, token_id: str, overlap_se
 
 def plain(limit: Limit) -> dict[str, object]:
     """A limit as the API and the audit log write it."""
-    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.scope}
+    return {"permissions": sorted(limit.permissions), "kind": limit.kind, "path": limit.path}
 
 
 def _current(connection: Connection, user: User) -> User:

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from functools import partial
 
 from entrepot.actions.signing_in import best_effort
 from entrepot.app import App
@@ -9,7 +10,7 @@ from entrepot.database import topics
 from entrepot.errors import Unavailable
 from entrepot.identity import lockout
 from entrepot.identity.errors import LoginDelayed
-from entrepot.identity.lockout import Policy, Standing
+from entrepot.identity.lockout import Delay, Policy
 from entrepot.identity.users import User
 from entrepot.principal import Origin
 
@@ -23,33 +24,33 @@ log = logging.getLogger(__name__)
 async def reserve(
     app: App,
     local: User | None,
-    standing: Standing,
+    delay: Delay,
     counted: dict[str, int],
     policy: Policy,
     name: str,
     password: str,
-) -> tuple[Standing, tuple[str, ...]]:
+) -> tuple[Delay, tuple[str, ...]]:
     """Count the try before it is checked; what stands before it now, and what was counted."""
     text = f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")
     attempt = hmac.digest(app.keys.upload, b"login attempt " + text, "sha256")[:16]
     administrator = local is not None and local.administrator
     try:
-        return await app.database.write_soon(
-            lockout.reserve, counted, policy, app.clock(), attempt, administrator=administrator
+        return await app.database.write(
+            partial(lockout.reserve, administrator=administrator), counted, policy, app.clock(), attempt, durable=False
         )
     except Unavailable as error:
         log.warning("a login cannot be counted: %s", error.message)
-        return standing, ()
+        return delay, ()
 
 
-def require_no_wait(standing: Standing) -> None:
+def require_no_wait(delay: Delay) -> None:
     """Raises LoginDelayed."""
-    if standing.wait and not standing.excepted:
-        raise delayed(standing)
+    if delay.wait and not delay.excepted:
+        raise delayed(delay)
 
 
-def delayed(standing: Standing) -> LoginDelayed:
-    return LoginDelayed(f"too many wrong passwords: try again in {standing.wait} seconds", standing.wait)
+def delayed(delay: Delay) -> LoginDelayed:
+    return LoginDelayed(f"too many wrong passwords: try again in {delay.wait} seconds", delay.wait)
 
 
 async def forgive(app: App, name: str, origin: Origin) -> None:

@@ -2,22 +2,20 @@
 
 import logging
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import TypeVarTuple
 
 from sqlalchemy import Connection
 
 from entrepot.app import App
 from entrepot.errors import Unavailable
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 log = logging.getLogger(__name__)
 
 
-async def write(
-    app: App, function: Callable[Concatenate[Connection, P], object], *args: P.args, **kwargs: P.kwargs
-) -> None:
+async def write(app: App, function: Callable[[Connection, *Ts], object], *args: *Ts) -> None:
     """Write, or log that it could not be written: nobody is kept out because a disk is full."""
     try:
-        await app.database.write_soon(function, *args, **kwargs)
+        await app.database.write(function, *args, durable=False)
     except Unavailable as error:
         log.warning("what is known of a login cannot be written: %s", error.message)

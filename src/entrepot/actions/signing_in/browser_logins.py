@@ -29,7 +29,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Callback:
     """What the browser brings back from the provider: a code or an error, and whatever else it has."""
 
     state: str
@@ -51,7 +51,7 @@ async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> S
     return Started(started.url, state, browser_logins.seal(app.keys.upload, provider, state, login), LOGIN_SECONDS)
 
 
-async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Finished:
+async def finish(app: App, provider: str, answer: Callback, origin: Origin) -> Finished:
     """Raises LoginUnknown, CredentialsInvalid, TokenInvalid, ProviderUnknown, ProviderUnavailable."""
     party = app.providers.relying_party(provider)
     login = browser_logins.unseal(app.keys.upload, provider, answer.state, answer.sealed, app.clock())
@@ -67,7 +67,7 @@ async def finish(app: App, provider: str, answer: Answer, origin: Origin) -> Fin
     return await sessions.begin_by_provider(app, provider, signed_in, origin, login.return_to)
 
 
-async def _exchange(party: RelyingParty, login: BrowserLogin, answer: Answer) -> SignedIn:
+async def _exchange(party: RelyingParty, login: BrowserLogin, answer: Callback) -> SignedIn:
     if answer.error or not answer.code:
         raise CredentialsInvalid(f"the provider refused the login ({answer.error or 'no code'}): sign in again")
     return await party.finish(login.redirect_uri, answer.code, login.verifier, login.nonce, answer.issuer)

@@ -6,6 +6,7 @@ The first that knows the name decides.
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -25,7 +26,7 @@ from entrepot.identity.errors import (
     ProviderUnavailable,
     TooManyLogins,
 )
-from entrepot.identity.lockout import Policy, Standing
+from entrepot.identity.lockout import Delay, Policy
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.users import User
 from entrepot.principal import Caller, Credential, Origin, Principal
@@ -135,14 +136,14 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
         raise CredentialsInvalid("a robot signs in with its token")
     counted = lockout.keys(name, origin.address)
     policy = Policy(app.settings.login.failures_free, app.settings.login.delay_seconds_max)
-    local, standing = await app.database.read(_look, name, counted, policy, app.clock())
-    attempts.require_no_wait(standing)
+    local, delay = await app.database.read(_look, name, counted, policy, app.clock())
+    attempts.require_no_wait(delay)
     _, address, of_name = counted
-    async with app.passwords.place(of_name if standing.known else address, known=standing.known) as place:
-        standing, reserved = await attempts.reserve(app, local, standing, counted, policy, name, password)
-        attempts.require_no_wait(standing)
+    async with app.passwords.slot(of_name if delay.known else address, known=delay.known) as slot:
+        delay, reserved = await attempts.reserve(app, local, delay, counted, policy, name, password)
+        attempts.require_no_wait(delay)
         # For a name that is not here it takes as long, so that time does not tell who is.
-        right = await place.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
+        right = await slot.verify(local.password_hash if local else None, password, await _bcrypt_cost(app))
     try:
         if local is not None:
             user = await _own_user(app, local, password, right=right)
@@ -151,9 +152,9 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
     except (Unauthenticated, ProviderUnavailable, TooManyLogins) as error:
         if not isinstance(error, Unauthenticated):
             await best_effort.write(app, lockout.give_back, reserved)
-        if standing.excepted:
+        if delay.excepted:
             # As everybody else is answered, or it would tell who is excepted.
-            raise attempts.delayed(standing) from None
+            raise attempts.delayed(delay) from None
         raise
     await best_effort.write(app, lockout.succeeded, counted, app.clock(), reserved)
     usable.require(app, user)
@@ -162,10 +163,10 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
 
 def _look(
     connection: Connection, name: str, counted: dict[str, int], policy: Policy, now_ms: int
-) -> tuple[User | None, Standing]:
+) -> tuple[User | None, Delay]:
     local = users.find(connection, users.LOCAL, name)
     administrator = local is not None and local.administrator
-    return local, lockout.standing(connection, counted, policy, now_ms, administrator=administrator)
+    return local, lockout.delay(connection, counted, policy, now_ms, administrator=administrator)
 
 
 async def _bcrypt_cost(app: App) -> int:
@@ -182,5 +183,7 @@ async def _own_user(app: App, user: User, password: str, *, right: bool) -> User
     if user.password_hash is not None and passwords.outdated(user.password_hash):
         renewed = await app.passwords.hash(password, user.key)
         # Not if the password was changed meanwhile.
-        await app.database.write_soon(users.set_password, user.name, renewed, instead_of=user.password_hash)
+        await app.database.write(
+            partial(users.set_password, instead_of=user.password_hash), user.name, renewed, durable=False
+        )
     return await app.database.read(users.account, user)

@@ -21,7 +21,7 @@ from entrepot.principal import ANONYMOUS, NO_CREDENTIAL, Caller, Credential, Ori
 
 ACTIONS = {permission.value: permission for permission in GRANTABLE}
 SHORT = {"pull": "repository:pull", "push": "repository:push", "delete": "repository:delete"}
-Action = Annotated[
+PermissionText = Annotated[
     str,
     Query(
         description="A permission, as in repository:push; pull, push and delete are short for a repository's.",
@@ -65,7 +65,7 @@ class ExplanationAnswer(Model):
 
 async def explain(
     request: CurrentRequest,
-    action: Action,
+    action: PermissionText,
     resource: ResourceOf = "",
     user: Annotated[str, Query(max_length=320, description="provider:name, or anonymous; nobody: yourself.")] = "",
     token: Annotated[str, Query(max_length=16, description="The id of a token of the user's: with its limits.")] = "",

@@ -5,7 +5,7 @@ from entrepot.actions.manage import account as manage
 from entrepot.actions.manage import tokens as manage_tokens
 from entrepot.http.api import tokens
 from entrepot.http.api.names import Password, TokenId
-from entrepot.http.api.resource import PAGE_DEFAULT, After, ApiRoute, CurrentRequest, Limit, Model, Page
+from entrepot.http.api.resource import PAGE_DEFAULT, After, ApiRoute, CurrentRequest, Model, Page, PageLimit
 from entrepot.http.api.tokens import LimitBody, NewToken, RotateBody, TokenAnswer, TokenBody
 
 
@@ -63,7 +63,7 @@ async def put_password(request: CurrentRequest, body: PasswordBody) -> None:
     await manage.change_password(request.app, request.caller, body.current, body.new)
 
 
-async def list_tokens(request: CurrentRequest, after: After = "", limit: Limit = PAGE_DEFAULT) -> Page[TokenAnswer]:
+async def list_tokens(request: CurrentRequest, after: After = "", limit: PageLimit = PAGE_DEFAULT) -> Page[TokenAnswer]:
     """Personal tokens, and the refresh tokens of docker logins."""
     user = await manage_tokens.own_account(request.app, request.principal)
     return await tokens.listing(request, user, after, limit)

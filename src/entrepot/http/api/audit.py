@@ -14,11 +14,11 @@ from entrepot.audit.query import Filter, Found
 from entrepot.audit.signing import key_id, public_pem
 from entrepot.http import authorize
 from entrepot.http.api.references import Time, milliseconds, time_of
-from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Limit, Model, Page, after_number
+from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Model, Page, PageLimit, after_number
 from entrepot.oci.name import is_repository_name
 
 MEDIA_TYPES = {manage.JSONL: "application/x-ndjson", manage.CEF: "text/plain; charset=utf-8"}
-Text = Annotated[str, Query(max_length=512)]
+FilterText = Annotated[str, Query(max_length=512)]
 _READ = Permission.AUDIT_READ
 
 
@@ -61,17 +61,17 @@ class AuditStatus(Model):
 
 async def listing(
     request: CurrentRequest,
-    actor: Annotated[Text, Query(description="provider:name, or anonymous.")] = "",
-    action: Annotated[Text, Query(description="As in manifest:push.")] = "",
-    resource: Annotated[Text, Query(description="As in repository:team/app.")] = "",
-    below: Annotated[Text, Query(description="Of the repositories of this namespace.")] = "",
-    digest: Text = "",
-    address: Text = "",
+    actor: Annotated[FilterText, Query(description="provider:name, or anonymous.")] = "",
+    action: Annotated[FilterText, Query(description="As in manifest:push.")] = "",
+    resource: Annotated[FilterText, Query(description="As in repository:team/app.")] = "",
+    below: Annotated[FilterText, Query(description="Of the repositories of this namespace.")] = "",
+    digest: FilterText = "",
+    address: FilterText = "",
     outcome: Annotated[Literal["done", "refused", "failed"] | None, Query()] = None,
     from_: Annotated[Time | None, Query(alias="from", description="Not before.")] = None,
     to: Annotated[Time | None, Query(description="Before.")] = None,
     after: After = "",
-    limit: Limit = 100,
+    limit: PageLimit = 100,
 ) -> Page[RecordEntry]:
     """Records, newest first. A page may have few or none although there are more: `next` says so.
 
@@ -88,12 +88,12 @@ async def listing(
 async def export(
     request: CurrentRequest,
     format_: Annotated[Literal["jsonl", "cef"], Query(alias="format")] = "jsonl",
-    actor: Text = "",
-    action: Text = "",
-    resource: Text = "",
-    below: Text = "",
-    digest: Text = "",
-    address: Text = "",
+    actor: FilterText = "",
+    action: FilterText = "",
+    resource: FilterText = "",
+    below: FilterText = "",
+    digest: FilterText = "",
+    address: FilterText = "",
     outcome: Annotated[Literal["done", "refused", "failed"] | None, Query()] = None,
     from_: Annotated[Time | None, Query(alias="from")] = None,
     to: Annotated[Time | None, Query()] = None,

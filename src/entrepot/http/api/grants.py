@@ -13,7 +13,7 @@ from entrepot.access.grants import GROUP, USER
 from entrepot.access.permissions import Permission
 from entrepot.access.places import NAMESPACE, REGISTRY, Place
 from entrepot.actions.manage import grants as manage
-from entrepot.actions.manage.grants import Shown, Terms
+from entrepot.actions.manage.grants import GrantTerms, Shown
 from entrepot.errors import Denied, Invalid
 from entrepot.http import authorize
 from entrepot.http.api.references import PlaceKind, PlaceModel, Reference, Time, milliseconds, parse_reference, time_of
@@ -22,9 +22,9 @@ from entrepot.http.api.resource import (
     ApiRoute,
     CurrentRequest,
     IfMatch,
-    Limit,
     Model,
     Page,
+    PageLimit,
     after_number,
     page_of,
     require_match,
@@ -80,7 +80,7 @@ async def listing(
     user: Annotated[str, Query(max_length=320, description="For this user or robot, provider:name.")] = "",
     group: Annotated[str, Query(max_length=320, description="For this group, provider:name.")] = "",
     after: After = "",
-    limit: Limit = 100,
+    limit: PageLimit = 100,
 ) -> Page[GrantAnswer]:
     """Grants in the order they were made. For a namespace, name it in `below` or in `kind` and `path`."""
     place = Place.parse(kind, path) if kind is not None else None
@@ -121,7 +121,7 @@ async def post(request: CurrentRequest, body: GrantBody, response: Response) -> 
     await authorize.require_here(request, place.anchor)
     kind, name = _subject(body.subject)
     expires_at_ms = None if body.expires_at is None else milliseconds(body.expires_at)
-    terms = Terms(body.role, kind, name, place, body.condition, expires_at_ms)
+    terms = GrantTerms(body.role, kind, name, place, body.condition, expires_at_ms)
     shown, new = await manage.add(request.app, request.caller, terms)
     response.status_code = 201 if new else 200
     return tagged(response, _answer(shown))

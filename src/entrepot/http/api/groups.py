@@ -8,16 +8,16 @@ from starlette.responses import Response
 
 from entrepot.access.permissions import Permission
 from entrepot.actions.manage import groups as manage
-from entrepot.http.api.names import Name, Provider, ProviderQuery, Text
+from entrepot.http.api.names import Name, ProviderName, ProviderQuery, Text
 from entrepot.http.api.resource import (
     PAGE_DEFAULT,
     After,
     ApiRoute,
     CurrentRequest,
     IfMatch,
-    Limit,
     Model,
     Page,
+    PageLimit,
     after_number,
     require_match,
     tagged,
@@ -45,7 +45,7 @@ class MemberAnswer(Model):
 
 
 async def listing(
-    request: CurrentRequest, provider: ProviderQuery = None, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: ProviderQuery = None, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[GroupAnswer]:
     """In the order in which they came."""
     found = await request.app.database.read(groups.page, provider=provider, after=after_number(after), limit=limit + 1)
@@ -53,13 +53,13 @@ async def listing(
     return Page(items=[_answer(group) for group in shown], next=str(shown[-1].id) if len(found) > limit else None)
 
 
-async def get(request: CurrentRequest, provider: Provider, name: Name, response: Response) -> GroupAnswer:
+async def get(request: CurrentRequest, provider: ProviderName, name: Name, response: Response) -> GroupAnswer:
     return tagged(response, _answer(await request.app.database.read(groups.require, provider, name)))
 
 
 async def put(
     request: CurrentRequest,
-    provider: Provider,
+    provider: ProviderName,
     name: Name,
     body: GroupBody,
     response: Response,
@@ -71,13 +71,13 @@ async def put(
     return tagged(response, _answer(group))
 
 
-async def delete(request: CurrentRequest, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, provider: ProviderName, name: Name, if_match: IfMatch = None) -> None:
     """Remove a group with its grants."""
     await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
 async def list_members(
-    request: CurrentRequest, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: ProviderName, name: Name, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[MemberAnswer]:
     """Of a provider's group, those who have signed in."""
     database = request.app.database
@@ -87,12 +87,12 @@ async def list_members(
     return Page(items=items, next=str(found[limit - 1][0]) if len(found) > limit else None)
 
 
-async def put_member(request: CurrentRequest, group: Name, provider: Provider, name: Name) -> None:
+async def put_member(request: CurrentRequest, group: Name, provider: ProviderName, name: Name) -> None:
     """Add a user, or a robot, to one of the registry's own groups."""
     await manage.add_member(request.app, request.caller, group, provider, name)
 
 
-async def delete_member(request: CurrentRequest, group: Name, provider: Provider, name: Name) -> None:
+async def delete_member(request: CurrentRequest, group: Name, provider: ProviderName, name: Name) -> None:
     await manage.remove_member(request.app, request.caller, group, provider, name)
 
 

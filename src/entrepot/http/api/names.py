@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 _SHOWN = r"^[^\x00-\x1f\x7f]*$"
 _ONE_OR_MORE = r"^[^\x00-\x1f\x7f]+$"
 
-Provider = Annotated[
+ProviderName = Annotated[
     str, Path(pattern=r"^[a-z0-9-]{1,64}$", description="The provider: `local`, or one of `/providers`.")
 ]
 Name = Annotated[str, Path(max_length=255, pattern=_ONE_OR_MORE)]

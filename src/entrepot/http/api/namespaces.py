@@ -15,9 +15,9 @@ from entrepot.http.api.resource import (
     ApiRoute,
     CurrentRequest,
     IfMatch,
-    Limit,
     Model,
     Page,
+    PageLimit,
     page_of,
     require_match,
     tagged,
@@ -28,29 +28,29 @@ from entrepot.namespaces.namespaces import ROOT_POSITION, Visibility
 from entrepot.oci.name import RepositoryName
 
 PathOf = Annotated[str, Path(max_length=256, description="A namespace or a repository; empty for the whole registry.")]
-Visible = Literal["public", "private"]
+VisibilityWord = Literal["public", "private"]
 
 
 class NamespaceBody(Model):
-    visibility: Visible
+    visibility: VisibilityWord
 
 
 class NamespaceEntry(Model):
     """A namespace with a setting. `path` is empty for the whole registry."""
 
     path: str
-    visibility: Visible
+    visibility: VisibilityWord
 
 
 class NamespaceAnswer(Model):
     path: str
-    visibility: Visible
+    visibility: VisibilityWord
     """What holds there: `public` lets anybody pull."""
     source: str | None
     """The path of the setting that says so: its own, or of a namespace above. Null: private, as nothing is set."""
 
 
-async def listing(request: CurrentRequest, after: After = "", limit: Limit = 100) -> Page[NamespaceEntry]:
+async def listing(request: CurrentRequest, after: After = "", limit: PageLimit = 100) -> Page[NamespaceEntry]:
     """Namespaces with a setting of their own, as far as the caller may read them."""
     reader = await decisions.reader(request.app, request.caller, Permission.NAMESPACE_READ)
     found = await request.app.database.read(manage.page, reader, after=after, limit=limit + 1)
@@ -86,7 +86,7 @@ def _parse(path: str) -> str:
     return RepositoryName.parse(path) if path else ""
 
 
-def word(public: bool) -> Visible:
+def word(public: bool) -> VisibilityWord:
     return "public" if public else "private"
 
 

@@ -12,6 +12,8 @@ from entrepot.http.errors import headers_of, status_and_code
 from entrepot.http.messages import Headers, Request, Response
 
 MEDIA_TYPE = "application/problem+json"
+REQUEST_INVALID, UNEXPECTED = "request_invalid", "unexpected"
+"""The codes of what is no EntrepotError."""
 CONTENT: dict[str, Any] = {
     MEDIA_TYPE: {
         "schema": {
@@ -21,7 +23,10 @@ CONTENT: dict[str, Any] = {
                 "title": {"type": "string"},
                 "status": {"type": "integer"},
                 "detail": {"type": "string", "description": "What is wrong, and what to do."},
-                "code": {"type": "string", "description": "The kind of error, for programs."},
+                "code": {
+                    "type": "string",
+                    "description": "The kind of error, for programs: docs/reference/errors.md lists them.",
+                },
                 "context": {"type": "object"},
                 "errors": {"type": "array", "items": {"type": "object"}},
             },
@@ -32,7 +37,7 @@ CONTENT: dict[str, Any] = {
 
 def refusal(request: Request, error: EntrepotError, headers: Headers) -> Response:
     status, _ = status_and_code(error)
-    problem: dict[str, object] = {"detail": error.message, "code": type(error).__name__}
+    problem: dict[str, object] = {"detail": error.message, "code": error.code}
     if error.detail is not None:
         problem["context"] = dict(error.detail)
     return _response(status, problem, [*headers, *headers_of(error, status)])
@@ -41,18 +46,18 @@ def refusal(request: Request, error: EntrepotError, headers: Headers) -> Respons
 def of_validation(error: RequestValidationError) -> Response:
     errors = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
     detail = "the request is not as the API describes it: " + "; ".join(f"{e['where']}: {e['what']}" for e in errors)
-    return _response(422, {"detail": detail[:2000], "code": "RequestInvalid", "errors": errors[:50]}, [])
+    return _response(422, {"detail": detail[:2000], "code": REQUEST_INVALID, "errors": errors[:50]}, [])
 
 
 def of_http(error: HTTPException) -> Response:
     headers = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
     detail = "there is nothing at this path" if error.status_code == 404 else str(error.detail)
-    return _response(error.status_code, {"detail": detail, "code": HTTPStatus(error.status_code).name}, headers)
+    return _response(error.status_code, {"detail": detail, "code": HTTPStatus(error.status_code).name.lower()}, headers)
 
 
 def defect(request: Request) -> Response:
     detail = f"the registry met an unexpected error: tell its operator the request id {request.id}"
-    return _response(500, {"detail": detail, "code": "Unexpected"}, [])
+    return _response(500, {"detail": detail, "code": UNEXPECTED}, [])
 
 
 def _response(status: int, problem: dict[str, object], headers: Headers) -> Response:

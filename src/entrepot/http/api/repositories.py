@@ -9,18 +9,18 @@ from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
 from entrepot.actions import authorize as decisions
 from entrepot.content import repositories, tags
-from entrepot.http.api.namespaces import Visible, word
+from entrepot.http.api.namespaces import VisibilityWord, word
 from entrepot.http.api.references import Time, time_of
-from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Limit, Model, Page, page_of, tagged
+from entrepot.http.api.resource import After, ApiRoute, CurrentRequest, Model, Page, PageLimit, page_of, tagged
 from entrepot.http.messages import Request
 from entrepot.oci.name import RepositoryName
 
-Name = Annotated[str, Path(max_length=255)]
+RepositoryPath = Annotated[str, Path(max_length=255)]
 
 
 class RepositoryEntry(Model):
     name: str
-    visibility: Visible
+    visibility: VisibilityWord
     created_at: Time
 
 
@@ -50,7 +50,7 @@ async def listing(
     below: Annotated[str, Query(max_length=255, description="At this namespace or below it.")] = "",
     search: Annotated[str, Query(max_length=255, description="With this text in the name.")] = "",
     after: After = "",
-    limit: Limit = 100,
+    limit: PageLimit = 100,
 ) -> Page[RepositoryEntry]:
     """The repositories that the caller may pull from, by name."""
     reader = await decisions.reader(request.app, request.caller)
@@ -64,7 +64,7 @@ async def listing(
     return page_of(entries, limit, lambda entry: entry.name)
 
 
-async def get(request: CurrentRequest, name: Name, response: Response) -> RepositoryAnswer:
+async def get(request: CurrentRequest, name: RepositoryPath, response: Response) -> RepositoryAnswer:
     found, content = await request.app.database.read(repositories.describe, RepositoryName.parse(name))
     answer = RepositoryAnswer(
         name=found.name,
@@ -77,7 +77,9 @@ async def get(request: CurrentRequest, name: Name, response: Response) -> Reposi
     return tagged(response, answer)
 
 
-async def tag_listing(request: CurrentRequest, name: Name, after: After = "", limit: Limit = 100) -> Page[TagEntry]:
+async def tag_listing(
+    request: CurrentRequest, name: RepositoryPath, after: After = "", limit: PageLimit = 100
+) -> Page[TagEntry]:
     """The repository's tags, by name."""
     found = await request.app.database.read(tags.page, RepositoryName.parse(name), after=after, limit=limit + 1)
     entries = [

@@ -70,7 +70,7 @@ def current(request: StarletteRequest) -> Request:
 
 CurrentRequest = Annotated[Request, Depends(current)]
 """The request, with its `app`, `principal` and `origin`."""
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
+PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
 After = Annotated[
     str, Query(max_length=400, pattern=r"^[^\x00]*$", description="Where the page before ended: its `next`.")
 ]

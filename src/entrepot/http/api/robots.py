@@ -22,9 +22,9 @@ from entrepot.http.api.resource import (
     ApiRoute,
     CurrentRequest,
     IfMatch,
-    Limit,
     Model,
     Page,
+    PageLimit,
     after_number,
     require_match,
     tagged,
@@ -37,7 +37,7 @@ from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
 from entrepot.oci.name import RepositoryName
 
-Name = Annotated[str, Path(max_length=255, description="As in `team/ci`: it belongs to the namespace `team`.")]
+RobotName = Annotated[str, Path(max_length=255, description="As in `team/ci`: it belongs to the namespace `team`.")]
 Below = Annotated[str, Query(max_length=255, description="Only robots of this namespace and those below it.")]
 RuleId = Annotated[int, Path(ge=0, le=2**53)]
 
@@ -80,7 +80,7 @@ class TrustRuleAnswer(Model):
 
 
 async def listing(
-    request: CurrentRequest, below: Below = "", after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, below: Below = "", after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[RobotAnswer]:
     """In the order in which they were made."""
     place = str(RepositoryName.parse(below)) if below else None
@@ -90,12 +90,12 @@ async def listing(
     return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
 
 
-async def get(request: CurrentRequest, name: Name, response: Response) -> RobotAnswer:
+async def get(request: CurrentRequest, name: RobotName, response: Response) -> RobotAnswer:
     return tagged(response, _answer(await request.app.database.read(manage.get, name)))
 
 
 async def put(
-    request: CurrentRequest, name: Name, body: RobotBody, response: Response, if_match: IfMatch = None
+    request: CurrentRequest, name: RobotName, body: RobotBody, response: Response, if_match: IfMatch = None
 ) -> RobotAnswer:
     """Make a robot, or change it. It may nothing until it is granted something."""
     wanted = body.model_dump(exclude_unset=True, exclude={"owner"})
@@ -107,52 +107,52 @@ async def put(
     return tagged(response, _answer(view))
 
 
-async def delete(request: CurrentRequest, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, name: RobotName, if_match: IfMatch = None) -> None:
     """Remove a robot with its tokens, trust rules, memberships and grants."""
     await manage.remove(request.app, request.caller, name, _expect(if_match))
 
 
 async def list_tokens(
-    request: CurrentRequest, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, name: RobotName, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[TokenAnswer]:
     robot = await request.app.database.read(manage.require, name)
     return await tokens.listing(request, robot, after, limit)
 
 
-async def create_token(request: CurrentRequest, name: Name, body: TokenBody) -> NewToken:
+async def create_token(request: CurrentRequest, name: RobotName, body: TokenBody) -> NewToken:
     """Make a token for the robot, limited to what it is for."""
     robot = await _robot_for_token(request, name)
     made = await manage_tokens.create(request.app, request.caller, robot, tokens.parse(body))
     return tokens.new(request, robot, *made)
 
 
-async def rotate_token(request: CurrentRequest, name: Name, token_id: TokenId, body: RotateBody) -> NewToken:
+async def rotate_token(request: CurrentRequest, name: RobotName, token_id: TokenId, body: RotateBody) -> NewToken:
     """Make a token like this one in its place; for a while, both are good."""
     robot = await _robot_for_token(request, name)
     made = await manage_tokens.rotate(request.app, request.caller, robot, token_id, body.overlap_seconds)
     return tokens.new(request, robot, *made)
 
 
-async def delete_token(request: CurrentRequest, name: Name, token_id: TokenId) -> None:
+async def delete_token(request: CurrentRequest, name: RobotName, token_id: TokenId) -> None:
     robot = await request.app.database.read(manage.require, name)
     await manage_tokens.revoke(request.app, request.caller, robot, token_id)
 
 
-async def list_trust_rules(request: CurrentRequest, name: Name) -> Page[TrustRuleAnswer]:
+async def list_trust_rules(request: CurrentRequest, name: RobotName) -> Page[TrustRuleAnswer]:
     """They are few."""
     robot = await request.app.database.read(manage.require, name)
     rules = await request.app.database.read(workloads.of_robot, robot.id)
     return Page(items=[_rule(rule) for rule in rules], next=None)
 
 
-async def create_trust_rule(request: CurrentRequest, name: Name, body: TrustRuleBody) -> TrustRuleAnswer:
+async def create_trust_rule(request: CurrentRequest, name: RobotName, body: TrustRuleBody) -> TrustRuleAnswer:
     """Let workloads with such claims sign in as the robot."""
     manage.namespace_of(name)
     rule = await manage.add_trust_rule(request.app, request.caller, name, body.provider, body.audience, body.claims)
     return _rule(rule)
 
 
-async def delete_trust_rule(request: CurrentRequest, name: Name, rule_id: RuleId) -> None:
+async def delete_trust_rule(request: CurrentRequest, name: RobotName, rule_id: RuleId) -> None:
     manage.namespace_of(name)
     await manage.remove_trust_rule(request.app, request.caller, name, rule_id)
 

@@ -12,7 +12,7 @@ from entrepot.access.roles import Role
 from entrepot.actions.manage import roles as manage
 from entrepot.http.api.resource import ApiRoute, CurrentRequest, IfMatch, Model, Page, require_match, tagged
 
-Name = Annotated[str, Path(max_length=64)]
+RoleName = Annotated[str, Path(max_length=64)]
 
 
 class RoleBody(Model):
@@ -34,12 +34,12 @@ async def listing(request: CurrentRequest) -> Page[RoleAnswer]:
     return Page(items=[_answer(found[name]) for name in sorted(found)], next=None)
 
 
-async def get(request: CurrentRequest, name: Name, response: Response) -> RoleAnswer:
+async def get(request: CurrentRequest, name: RoleName, response: Response) -> RoleAnswer:
     return tagged(response, _answer(await request.app.database.read(roles.require, name)))
 
 
 async def put(
-    request: CurrentRequest, name: Name, body: RoleBody, response: Response, if_match: IfMatch = None
+    request: CurrentRequest, name: RoleName, body: RoleBody, response: Response, if_match: IfMatch = None
 ) -> RoleAnswer:
     """Make the role, or change it: who has it has what it then says with the next request."""
     role = roles.parse(name, body.description, body.permissions)
@@ -48,7 +48,7 @@ async def put(
     return tagged(response, _answer(role))
 
 
-async def delete(request: CurrentRequest, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, name: RoleName, if_match: IfMatch = None) -> None:
     """Remove a role that nobody has."""
     await manage.remove(request.app, request.caller, name, _expect(if_match))
 

@@ -9,9 +9,8 @@ from pydantic import Field, StringConstraints
 
 from entrepot.access import limits
 from entrepot.actions.manage import tokens as manage
-from entrepot.actions.manage.tokens import Wanted
-from entrepot.http.api.resource import CurrentRequest, Model, Page
-from entrepot.http.api.resource import Limit as PageLimit
+from entrepot.actions.manage.tokens import TokenTerms
+from entrepot.http.api.resource import CurrentRequest, Model, Page, PageLimit
 from entrepot.identity import tokens
 from entrepot.identity.names import ROBOT_PREFIX
 from entrepot.identity.tokens import Token
@@ -69,12 +68,12 @@ class NewToken(Model):
     """A config.json for docker and others."""
 
 
-def parse(body: TokenBody) -> Wanted:
+def parse(body: TokenBody) -> TokenTerms:
     """Raises LimitInvalid, GrantInvalid."""
     parsed: tuple[Limit, ...] | None = None
     if body.limits is not None:
         parsed = tuple(limits.parse(limit.permissions, limit.kind, limit.path) for limit in body.limits)
-    return Wanted(body.name, parsed, body.expires_in_seconds)
+    return TokenTerms(body.name, parsed, body.expires_in_seconds)
 
 
 async def listing(request: CurrentRequest, user: User, after: str, limit: PageLimit) -> Page[TokenAnswer]:

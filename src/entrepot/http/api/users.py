@@ -13,16 +13,16 @@ from entrepot.actions.manage import tokens as manage_tokens
 from entrepot.actions.manage import users as manage
 from entrepot.actions.manage.users import View
 from entrepot.http.api import tokens
-from entrepot.http.api.names import Key, Name, Password, Provider, ProviderQuery, Search, Text, TokenId
+from entrepot.http.api.names import Key, Name, Password, ProviderName, ProviderQuery, Search, Text, TokenId
 from entrepot.http.api.resource import (
     PAGE_DEFAULT,
     After,
     ApiRoute,
     CurrentRequest,
     IfMatch,
-    Limit,
     Model,
     Page,
+    PageLimit,
     after_number,
     require_match,
     tagged,
@@ -94,7 +94,7 @@ async def listing(
     provider: ProviderQuery = None,
     search: Search = "",
     after: After = "",
-    limit: Limit = PAGE_DEFAULT,
+    limit: PageLimit = PAGE_DEFAULT,
 ) -> Page[UserAnswer]:
     """In the order in which they came."""
     found = await request.app.database.read(
@@ -104,7 +104,7 @@ async def listing(
     return Page(items=[_answer(view) for view in shown], next=str(shown[-1].user.id) if len(found) > limit else None)
 
 
-async def get(request: CurrentRequest, provider: Provider, name: Name, response: Response) -> UserAnswer:
+async def get(request: CurrentRequest, provider: ProviderName, name: Name, response: Response) -> UserAnswer:
     return tagged(response, _answer(await request.app.database.read(manage.get, provider, name)))
 
 
@@ -121,7 +121,7 @@ async def put_local(
 
 async def patch(
     request: CurrentRequest,
-    provider: Provider,
+    provider: ProviderName,
     name: Name,
     body: UserChange,
     response: Response,
@@ -134,19 +134,19 @@ async def patch(
     return tagged(response, _answer(view))
 
 
-async def delete(request: CurrentRequest, provider: Provider, name: Name, if_match: IfMatch = None) -> None:
+async def delete(request: CurrentRequest, provider: ProviderName, name: Name, if_match: IfMatch = None) -> None:
     """Remove a user with its tokens, memberships and grants. A provider's user comes back with the next login."""
     await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
 async def list_tokens(
-    request: CurrentRequest, provider: Provider, name: Name, after: After = "", limit: Limit = PAGE_DEFAULT
+    request: CurrentRequest, provider: ProviderName, name: Name, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[TokenAnswer]:
     view = await request.app.database.read(manage.get, provider, name)
     return await tokens.listing(request, view.user, after, limit)
 
 
-async def delete_token(request: CurrentRequest, provider: Provider, name: Name, token_id: TokenId) -> None:
+async def delete_token(request: CurrentRequest, provider: ProviderName, name: Name, token_id: TokenId) -> None:
     """Revoke a user's token."""
     view = await request.app.database.read(manage.get, provider, name)
     await manage.require_standing(request.app, request.caller, view.user)

@@ -20,7 +20,7 @@ LARGE_BYTES = 128 * 1024
 
 
 class TooManyTags(TooLarge):
-    pass
+    code = "too_many_tags"
 
 
 async def get(request: Request) -> Response:

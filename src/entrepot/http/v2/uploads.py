@@ -4,7 +4,7 @@ import re
 
 from entrepot.actions import mount, upload
 from entrepot.content.errors import UploadInvalid
-from entrepot.content.uploads import Session
+from entrepot.content.uploads import UploadSession
 from entrepot.http.messages import Headers, Request, Response
 from entrepot.http.reception import LengthMismatch
 from entrepot.http.v2.answers import created
@@ -60,7 +60,7 @@ async def delete(request: Request) -> Response:
     return Response(204)
 
 
-def _session(request: Request) -> Session:
+def _session(request: Request) -> UploadSession:
     return upload.resume(request.app, request.principal, request.repository, request.reference)
 
 

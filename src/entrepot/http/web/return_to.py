@@ -7,7 +7,7 @@ CHARACTERS_MAX = 1000
 
 
 class ReturnInvalid(Invalid):
-    pass
+    code = "return_invalid"
 
 
 def parse(text: str) -> str:

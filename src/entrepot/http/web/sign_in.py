@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from entrepot.actions.signing_in import browser_logins, device_logins, sessions
-from entrepot.actions.signing_in.browser_logins import Answer
+from entrepot.actions.signing_in.browser_logins import Callback
 from entrepot.http import cookies
 from entrepot.http.forms import read_form
 from entrepot.http.messages import Headers, Request, Response, json_response
@@ -42,7 +42,7 @@ async def callback(request: Request) -> Response:
     """The browser is back from the provider (RFC 6749, sections 4.1.2 and 4.1.2.1)."""
     state = request.query_text("state")
     error = request.query_text("error")
-    answer = Answer(
+    answer = Callback(
         state=state,
         sealed=cookies.read(request).get(_cookie_of(state), ""),
         code=request.query_text("code"),

@@ -257,8 +257,8 @@ def upgrade() -> None:
         sa.Column("subject_kind", ascii_text(16), nullable=False),
         sa.Column("user_id", Id, nullable=True),
         sa.Column("group_id", Id, nullable=True),
-        sa.Column("scope_kind", ascii_text(16), nullable=False),
-        sa.Column("scope", ascii_text(255), nullable=False),
+        sa.Column("place_kind", ascii_text(16), nullable=False),
+        sa.Column("place_path", ascii_text(255), nullable=False),
         sa.Column("condition", sa.Text(), nullable=True),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("terms_hash", ascii_text(64), nullable=False),
@@ -271,7 +271,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_grants_group_id", "grants", ["group_id"], unique=False)
-    op.create_index("ix_grants_scope_grants_id", "grants", ["scope", "id"], unique=False)
+    op.create_index("ix_grants_place_path_grants_id", "grants", ["place_path", "id"], unique=False)
     op.create_index("ix_grants_subject_kind", "grants", ["subject_kind"], unique=False)
     op.create_index("ix_grants_user_id", "grants", ["user_id"], unique=False)
     op.create_table(
@@ -354,7 +354,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
         sa.Column("parent_id", ascii_text(16), nullable=True),
-        sa.Column("scopes", sa.Text(), nullable=True),
+        sa.Column("limits", sa.Text(), nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("used_at_ms", sa.BigInteger(), nullable=True),

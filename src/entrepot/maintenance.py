@@ -79,7 +79,7 @@ async def _refresh_users(app: App) -> int:
 
 
 async def _prune_changes(app: App) -> int:
-    await app.database.write_soon(changes.prune)
+    await app.database.write(changes.prune, durable=False)
     return 0
 
 
