@@ -15,7 +15,7 @@ from entrepot.lifecycle import garbage, store_identity
 from entrepot.migrations import schema
 from entrepot.oci.digest import Digest
 from entrepot.oci.name import RepositoryName
-from entrepot.principal import NOWHERE, Principal
+from entrepot.principal import NOWHERE, Caller, Principal
 from entrepot.telemetry.metrics import Metrics
 from tests.clients.images import digest_of
 from tests.durability.collection import CONFIG, GRACE_SECONDS, collect, make_older, plant_garbage
@@ -73,7 +73,7 @@ async def _collect_between_commit_and_record(data: Path) -> None:
                 if function is blobs.known_locations:
                     looks += 1
                     if looks == 1:
-                        await upload._record(app, (Principal("local", "admin"), NOWHERE), repository, stored, state)
+                        await upload._record(app, Caller(Principal("local", "admin"), NOWHERE), repository, stored, state)
                 return await app.database.read(function, *args)
 
         terms = garbage.Terms(system_clock(), GRACE_SECONDS * 1000, 0)

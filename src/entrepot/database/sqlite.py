@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
@@ -29,7 +28,6 @@ from entrepot.database.errors import UNAVAILABLE, DatabaseUnavailable, classify
 READ_THREADS = 4
 BATCH_MAX = 64
 """Transactions in one commit, at most."""
-INDEX_HEADER_BYTES = 48
 BUSY_TIMEOUT_SECONDS = 30
 CACHE_KIB = 32 * 1024
 MMAP_BYTES = 1024 * 1024 * 1024
@@ -170,10 +168,10 @@ class _Writer:
 
 
 class _SQLiteFeed:
-    """Sees whether any connection committed since the last time; reads the announcements if so.
+    """Asks SQLite whether any connection committed since the last time; reads the announcements if so.
 
-    A commit is what writes the header of the WAL index, which all processes share in memory (SQLite, "WAL-mode File
-    Format", section 2.1). Comparing it takes 0.2 microseconds of a pull's 30, asking SQLite (`data_version`) takes 2.
+    The header of the WAL index, which all processes share in memory, tells it ten times as fast. But whoever opens that
+    file beside SQLite, and closes it, lets go of all locks that SQLite has on it in this process.
     """
 
     trusted = True
@@ -181,17 +179,14 @@ class _SQLiteFeed:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
         self._connection.execute("PRAGMA query_only = ON")
+        self._version = -1
         self._last = self._newest()
-        # It is there, and stays the same file, as long as the connection is open that has read.
-        with path.with_name(path.name + "-shm").open("rb") as index:
-            self._index = mmap(index.fileno(), INDEX_HEADER_BYTES, access=ACCESS_READ)
-        self._seen = b""
 
     def poll(self) -> tuple[str, ...] | None:
-        seen = self._index[:]
-        if seen == self._seen:
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
             return ()
-        self._seen = seen
+        self._version = version
         rows = self._connection.execute(
             "SELECT id, topic FROM changes WHERE id > ? ORDER BY id", (self._last,)
         ).fetchall()
