@@ -73,7 +73,9 @@ async def _collect_between_commit_and_record(data: Path) -> None:
                 if function is blobs.known_locations:
                     looks += 1
                     if looks == 1:
-                        await upload._record(app, Caller(Principal("local", "admin"), NOWHERE), repository, stored, state)
+                        await upload._record(
+                            app, Caller(Principal("local", "admin"), NOWHERE), repository, stored, state
+                        )
                 return await app.database.read(function, *args)
 
         terms = garbage.Terms(system_clock(), GRACE_SECONDS * 1000, 0)
