@@ -37,7 +37,7 @@ LATER_MS = 3 * 24 * 3600 * 1000
 REPOSITORY = "backup/app"
 WAIT_SECONDS_MAX = 60
 (STATUS,), (DRY_RUN,), (ADOPT,), (ACCEPT,), VERIFY = blocks(AFTERWARDS)
-_RANGE = re.compile(r": whole, \d+ records \((\d+) to (\d+)\)")
+_RANGE = re.compile(r": intact, \d+ records \((\d+) to (\d+)\)")
 
 
 class Pusher:

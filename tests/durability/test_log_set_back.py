@@ -64,7 +64,7 @@ def test_log_that_was_set_back_is_noticed_told_and_accepted(make_entrepot: MakeE
     kept = tmp_path / "kept.jsonl"
     told = _verify(registry, kept, f"{second}:{'0' * 64}", succeeds=False)
     assert f"another hash for record {second}" in told
-    assert "whole" in _verify(registry, tmp_path / "now.jsonl", str(kept), succeeds=True)
+    assert "intact" in _verify(registry, tmp_path / "now.jsonl", str(kept), succeeds=True)
     registry.stop()
 
     _set_back(registry.data / "entrepot.db", first)
@@ -81,7 +81,7 @@ def test_log_that_was_set_back_is_noticed_told_and_accepted(make_entrepot: MakeE
     _push_until_signed(registry, "three", first)
     plain = [PROGRAM, "audit", "verify", str(tmp_path / "last.jsonl"), "--key", str(tmp_path / "key.pem")]
     _audit(registry, "export", "--output", str(tmp_path / "last.jsonl"))
-    assert "whole" in run(plain).stdout
+    assert "intact" in run(plain).stdout
     (accepted,) = [
         line["record"]
         for line in map(json.loads, (tmp_path / "last.jsonl").read_text().splitlines())

@@ -180,7 +180,7 @@ def test_namespace_is_set_over_the_api_or_on_the_data_directory(
     admin_shell: CommandLine, name: str, set_up: SetUp
 ) -> None:
     shell = admin_shell
-    assert shell.run("namespace", "public", name).stdout == f"{name} is public now\n"
+    assert shell.run("namespace", "public", name).stdout == f"{name} is now public\n"
     assert found(shell.json("namespace", "list"), namespace=name) == [{"namespace": name, "public": True}]
     assert found(json.loads(set_up.command("namespace", "list", "--json")), namespace=name)
 
@@ -216,7 +216,7 @@ def test_audit_log_is_listed_and_exported_whole(admin_shell: CommandLine, name: 
     shell.run("audit", "export", "--output", tmp_path / "export.jsonl")
     (tmp_path / "key.pem").write_text(shell.run("audit", "public-key").stdout)
 
-    assert "whole" in shell.run("audit", "verify", tmp_path / "export.jsonl", "--key", tmp_path / "key.pem").stdout
+    assert "intact" in shell.run("audit", "verify", tmp_path / "export.jsonl", "--key", tmp_path / "key.pem").stdout
     assert shell.json("audit", "status")["seq"] > 0
 
 

@@ -149,7 +149,7 @@ def test_redirect_is_not_followed_with_the_token() -> None:
 def test_nobody_is_told() -> None:
     with (
         Client(f"http://127.0.0.1:{free_port()}", Proof()) as client,
-        pytest.raises(NotReachable, match="is not reachable") as refusal,
+        pytest.raises(NotReachable, match="cannot reach") as refusal,
     ):
         client.get("/roles")
 

@@ -38,9 +38,9 @@ def test_list_of_a_new_registry_is_empty(tmp_path: Path) -> None:
 
 
 def test_namespaces_when_set_are_listed(tmp_path: Path) -> None:
-    assert _said(tmp_path, "public", "team") == "team is public now\n"
+    assert _said(tmp_path, "public", "team") == "team is now public\n"
     assert _said(tmp_path, "private", "team/secret") == "team/secret is private now\n"
-    assert _said(tmp_path, "public", "/") == "/ is public now\n"
+    assert _said(tmp_path, "public", "/") == "/ is now public\n"
 
     assert _listed(tmp_path) == [
         {"namespace": "/", "public": True},
