@@ -70,7 +70,7 @@ def test_log_that_was_set_back_is_noticed_told_and_accepted(make_entrepot: MakeE
     _set_back(registry.data / "entrepot.db", first)
     registry.start()
     deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while "is not the one that was signed" not in registry.log_path.read_text():
+    while "differs from the one that was signed" not in registry.log_path.read_text():
         assert time.monotonic() < deadline
         time.sleep(POLL_SECONDS)
     told = _verify(registry, tmp_path / "later.jsonl", str(kept), succeeds=False)

@@ -184,7 +184,7 @@ def test_namespace_is_set_over_the_api_or_on_the_data_directory(
     assert found(shell.json("namespace", "list"), namespace=name) == [{"namespace": name, "public": True}]
     assert found(json.loads(set_up.command("namespace", "list", "--json")), namespace=name)
 
-    assert set_up.command("namespace", "inherit", name) == f"{name} inherits now\n"
+    assert set_up.command("namespace", "inherit", name) == f"{name} now inherits\n"
     assert set_up.soon(lambda: found(shell.json("namespace", "list"), namespace=name) == [])
     assert shell.run("namespace", "inherit", name).stdout == f"{name} had no setting of its own\n"
     both = ("--data", str(set_up.server.data), "--url", set_up.server.url)

@@ -427,12 +427,12 @@ def test_log_of_maintenance_does_nothing_to_a_terminal(data: Path, registry: Hos
     change_facts(data, "store.id")
     registry.reply = REPLIES["redirect"]
     worker = Terminal([PROGRAM, "worker", "--data", data], {"ENTREPOT_AUDIT_HTTP_URL": registry.url})
-    worker.wait_for("are not forwarded to http")
+    worker.wait_for("could not be forwarded to http")
     worker.process.send_signal(signal.SIGTERM)
 
     said = worker.end()
     assert said.harmless()
-    assert "are not forwarded to http" in said.out
+    assert "could not be forwarded to http" in said.out
 
 
 def wait_for(port: int) -> None:

@@ -306,7 +306,7 @@ def test_many_strangers_device_logins_are_few_and_people_sign_in_by_a_browser(si
     assert sum(answer.status_code == 200 for answer in answers) == IN_ALL
     assert site.provider.requests(DEVICE_PATH) == before + IN_ALL
     refused = begin(site, PERSON)
-    assert (refused.status_code, "sign in by a browser" in refused.text) == (429, True)
+    assert (refused.status_code, "sign in with a browser" in refused.text) == (429, True)
     with site.provider.browser() as browser:
         assert site.sign_in(browser).status_code == 303
 

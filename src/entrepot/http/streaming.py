@@ -22,7 +22,7 @@ class RangeOutside(BadRange):
     """None of the ranges has a byte of the blob in it."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"the range is outside of the blob, which has {size} bytes", {"size": size})
+        super().__init__(f"the range is outside the blob, which has {size} bytes", {"size": size})
         self.size = size
 
 

@@ -38,7 +38,7 @@ async def reserve(
             lockout.reserve, counted, policy, app.clock(), attempt, administrator=administrator
         )
     except Unavailable as error:
-        log.warning("a login cannot be counted: %s", error.message)
+        log.warning("a login attempt could not be counted: %s", error.message)
         return standing, ()
 
 

@@ -20,4 +20,4 @@ async def write(
     try:
         await app.database.write_soon(function, *args, **kwargs)
     except Unavailable as error:
-        log.warning("what is known of a login cannot be written: %s", error.message)
+        log.warning("the details of a login could not be written: %s", error.message)
