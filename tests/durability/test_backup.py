@@ -242,7 +242,7 @@ def test_backup_taken_while_images_are_pushed_brings_all_back(site: Site) -> Non
     assert "the database is older than the storage" in shell.run(DRY_RUN, succeeds=False)
     shell.run(ADOPT)
     assert "stored objects" in shell.run(DRY_RUN)
-    assert "goes on" in shell.run(ACCEPT)
+    assert "continues from" in shell.run(ACCEPT)
     site.assert_log_is_whole(before)
     registry.start()
     before.assert_there(registry)

@@ -77,7 +77,7 @@ def test_log_that_was_set_back_is_noticed_told_and_accepted(make_entrepot: MakeE
     assert "missing" in told or "replaced" in told, told
     assert _signed(registry) >= second
 
-    assert "goes on" in _audit(registry, "accept-restored", "--yes")
+    assert "continues from" in _audit(registry, "accept-restored", "--yes")
     _push_until_signed(registry, "three", first)
     plain = [PROGRAM, "audit", "verify", str(tmp_path / "last.jsonl"), "--key", str(tmp_path / "key.pem")]
     _audit(registry, "export", "--output", str(tmp_path / "last.jsonl"))

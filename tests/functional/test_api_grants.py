@@ -202,7 +202,7 @@ def test_limited_token_grants_no_further_than_it_reaches(people: People) -> None
         ({"condition": "in_network(request.address, 'nonsense')"}, "cannot be evaluated"),
         ({"condition": "request.address"}, "true or false"),
         ({"condition": "((((((((((((((((((((((true))))))))))))))))))))))"}, "nested"),
-        ({"condition": "[1].all(a, [1].all(b, true))"}, "one list"),
+        ({"condition": "[1].all(a, [1].all(b, true))"}, "exists once"),
         ({"condition": "request.user_agent.matches('(a{900}){900}')"}, "braces"),
         ({"condition": "request.user_agent.matches(user.name)"}, "braces"),
     ],

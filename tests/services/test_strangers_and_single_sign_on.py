@@ -167,8 +167,8 @@ def test_login_is_finished_once_also_by_who_has_all_of_it(site: Site) -> None:
     assert finish(site, login.address, login.cookies).status_code == 303
     assert rows_of(site)["used_logins"] == used + 1
 
-    assert "finished already" in refuse(site, login.address, login.cookies)
-    assert "finished already" in refuse(site, login.with_query(code="another"), login.cookies)
+    assert "already finished" in refuse(site, login.address, login.cookies)
+    assert "already finished" in refuse(site, login.with_query(code="another"), login.cookies)
 
 
 def test_login_that_many_finish_at_once_is_finished_once_at_most(site: Site) -> None:

@@ -142,7 +142,7 @@ async def test_place_that_cannot_be_written_does_not_stop_signing(
     nowhere = Witness(WITNESS.path.absolute() / "no" / "such" / "directory" / "audit.head", KEY)
 
     assert await heads.sign_end(database, nowhere, NOW_MS)
-    assert "cannot be kept" in caplog.text
+    assert "could not be saved" in caplog.text
 
 
 @pytest.mark.parametrize("seq", [10, SET_BACK_TO, LENGTH])
