@@ -196,7 +196,7 @@ class Watch:
             try:
                 self._look()
             except OSError as error:
-                log.warning("the connections could not be looked at: %s", error)
+                log.warning("the connections could not be checked: %s", error)
 
     def _look(self) -> None:
         files = self._find()
@@ -299,8 +299,8 @@ class Watch:
         if self._seconds >= self._warns_from:
             self._warns_from = self._seconds + WARN_SECONDS
             log.warning(
-                "%s has %d %s at this worker, which takes %d of one address (server.connections_per_address): more are "
-                "ended or refused; a proxy belongs into server.trusted_proxies",
+                "%s has %d %s at this worker, which allows %d per address (server.connections_per_address): more are "
+                "closed or refused; if it is a proxy, add it to server.trusted_proxies",
                 address,
                 count,
                 what,
@@ -344,7 +344,9 @@ async def _send_in_pieces(path: str, send: Send, requests: _Requests) -> None:
 
 
 async def _refuse(send: Send) -> None:
-    error = TooManyRequests("too many requests of this address at a time: send fewer over HTTP/2", RETRY_SECONDS)
+    error = TooManyRequests(
+        "too many concurrent requests from this address: send fewer at a time over HTTP/2", RETRY_SECONDS
+    )
     response = error_response(error, [])
     response.headers += HARMLESS
     await send_response(response, send, head=False)
@@ -360,7 +362,11 @@ def room_for_connections() -> int:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return CONNECTIONS_MAX
     room = max(soft - OTHER_FILES, soft // 2) // FILES_PER_CONNECTION
-    log.warning("a process may open %d files only, so that a worker takes %d connections at most", soft, room)
+    log.warning(
+        "a process may open only %d files, so a worker accepts at most %d connections: raise the limit (ulimit -n)",
+        soft,
+        room,
+    )
     return room
 
 

@@ -44,7 +44,7 @@ async def _collect_garbage(app: App) -> int:
         app.metrics.garbage_stopped.inc()
         raise
     log.info(
-        "garbage: of %d objects %d newly listed, %d moved aside, %d moved back, %d removed",
+        "garbage: of %d objects, %d newly listed, %d moved aside, %d moved back, %d removed",
         found.stored,
         found.listed,
         found.moved_aside,

@@ -64,7 +64,7 @@ def die_with(parent: int) -> None:
 def ending(exit_status: int | None) -> str:
     """How a process ended, from its exit status; that of a signal is negative."""
     if exit_status is None:
-        return "for a reason that is not known"
+        return "for an unknown reason"
     if exit_status >= 0:
         return f"with status {exit_status}"
     try:

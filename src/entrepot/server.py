@@ -65,7 +65,7 @@ def listen_address(text: str) -> tuple[str, int]:
     """`host:port`, `[v6 address]:port`. Raises Invalid."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise Invalid(f"server.listen is {text!r}: write an address and a port, as in 127.0.0.1:5000")
+        raise Invalid(f"server.listen is {text!r}: write an address and a port, such as 127.0.0.1:5000")
     return host.strip("[]"), int(port)
 
 
@@ -207,7 +207,7 @@ class _Supervisor:
             self._processes.restarted(MAINTENANCE)
             self._processes.maintenance_is_gone()
             log.error(
-                "the maintenance process %d ended %s: %d takes its place",
+                "the maintenance process %d ended %s: process %d takes its place",
                 before.pid,
                 ending(before.returncode),
                 self._process.pid,
@@ -217,7 +217,7 @@ class _Supervisor:
         try:
             self._server.renew_certificate()
         except OSError as error:
-            log.error("the certificate changed and cannot be used, the old one goes on being shown: %s", error)
+            log.error("the certificate changed but cannot be used, the old one stays in use: %s", error)
 
 
 def _version(file: Path) -> tuple[int, int] | None:

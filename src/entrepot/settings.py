@@ -1,4 +1,4 @@
-"""One frozen tree of settings: defaults, then a TOML file, then ENTREPOT_… variables. Code gets values, not the tree.
+"""The settings, one frozen tree from defaults, a TOML file and ENTREPOT_… variables. Code gets values, not the tree.
 
 Every key `section.name` is also the variable `ENTREPOT_SECTION_NAME`. An unknown key is an error, and all errors are
 reported at once.
@@ -65,46 +65,48 @@ class ServerSettings(_Section):
     listen: str = "127.0.0.1:5000"
     """Address and port to listen on."""
     workers: int = Field(default=0, ge=0, le=256)
-    """Worker processes; 0 means one for each processor, four at most."""
+    """Number of worker processes; 0: one for each processor, four at most."""
     pin_workers: bool = True
-    """Keep each worker on a processor of its own, but for hashing and writing blobs (Linux)."""
+    """Pin each worker to its own processor, except for hashing and writing blobs (Linux)."""
     external_url: str = ""
-    """The URL clients use, for the token service's address behind a proxy; empty: taken from each request."""
+    """The URL that clients use, for the token service's address behind a proxy; empty: taken from each request."""
     trusted_proxies: tuple[Network, ...] = ()
-    """Networks (CIDR) whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are believed."""
+    """Networks (CIDR) of proxies whose `X-Forwarded-*`, `Forwarded` and `Client-Cert` headers are trusted."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins (`https://ui.example.test`) whose pages may call the registry, with a token or password of their own."""
+    """Origins (`https://ui.example.test`) whose pages may call the registry with a token or password they have."""
     public_metrics: bool = False
-    """Let everybody read `/metrics`, and not only who has `metrics:read`."""
+    """Let everyone read `/metrics`, not only users with `metrics:read`."""
     public_api_document: bool = False
-    """Let everybody read `/api/v1/openapi.json`, and not only who is signed in."""
+    """Let everyone read `/api/v1/openapi.json`, not only users who are signed in."""
     tls_cert: Path | None = None
-    """PEM file with the certificate and its chain; replaced files are picked up without a restart."""
+    """PEM file with the certificate and its chain. Replaced files take effect without a restart."""
     tls_key: Path | None = None
-    """PEM file (PKCS#8) with the certificate's key."""
+    """PEM file with the certificate's key (PKCS#8)."""
     drain_seconds: int = Field(default=30, ge=1, le=3600)
-    """How long requests in flight may go on after SIGTERM; an upload cut off then can be resumed."""
+    """How long running requests may take to finish after SIGTERM. Uploads cut off then can be resumed."""
     shutdown_delay_seconds: int = Field(default=0, ge=0, le=600)
-    """How long, after SIGTERM, new connections are still taken while `/readyz` says 503: time for balancers to look."""
+    """How long to accept connections after SIGTERM while `/readyz` returns 503, so that load balancers notice."""
     header_timeout_seconds: int = Field(default=30, ge=1, le=60)
-    """How long a client may take to send a request's headers, on a new connection together with all before them."""
+    """How long a client may take to send a request's headers; on a new connection, counted from its start."""
     body_idle_seconds: int = Field(default=300, ge=1, le=3600)
-    """How long a client may pause while it sends a body; an upload that is refused then can be resumed."""
+    """How long a client may pause while it sends a body. An upload refused for this can be resumed."""
     body_bytes_per_second_min: int = Field(default=1024, ge=0)
-    """The average rate below which a body is refused, once `body_idle_seconds` have passed, and an answer not taken."""
+    """Slowest average rate of sending a body or reading a response, checked once `body_idle_seconds` have passed."""
     answer_idle_seconds: int = Field(default=120, ge=1, le=3600)
-    """How long a client may take nothing of an answer, or keep an HTTP/2 connection without a request (Linux)."""
+    """How long a client may read nothing of a response, or keep an HTTP/2 connection without a request (Linux)."""
     connections_per_address: int = Field(default=512, ge=0)
-    """Connections, and HTTP/2 requests at a time, of an address but trusted proxies, shared by workers; 0: no limit."""
+    """Most connections, and concurrent HTTP/2 requests, per address, over all workers; not for proxies; 0: no limit."""
 
     @field_validator("external_url")
     @classmethod
     def _at_the_root(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in {"http", "https"} or not parts.netloc):
-            raise ValueError("write it with https:// or http:// and a host")
+            raise ValueError("write it as https://host or http://host")
         if parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError("a registry has a host name of its own, and no path: clients ask for /v2/ right below it")
+            raise ValueError(
+                "remove the path: clients look for /v2/ at the root, so a registry needs its own host name"
+            )
         return value
 
     @field_validator("allowed_origins")
@@ -112,7 +114,9 @@ class ServerSettings(_Section):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: write it as browsers do, https://ui.example.test")
+                raise ValueError(
+                    f"{origin!r} is not an origin: write it as browsers do, such as https://ui.example.test"
+                )
         return value
 
 
@@ -122,9 +126,9 @@ class DatabaseSettings(_Section):
     url: str = ""
     """`sqlite:////path/to/file` or `postgresql://user:password@host/name`; empty: SQLite in the data directory."""
     connections: int = Field(default=8, ge=2, le=100)
-    """Connections of each worker, and of the maintenance process, to PostgreSQL; each has one more that listens."""
+    """Connections to PostgreSQL per worker, and for the maintenance process. Each also has one that listens."""
     statement_seconds: int = Field(default=30, ge=1, le=3600)
-    """How long one statement may take in PostgreSQL, and a silent connection is waited for."""
+    """How long one PostgreSQL statement may take, and how long to wait for a silent connection."""
 
 
 class StorageSettings(_Section):
@@ -133,17 +137,17 @@ class StorageSettings(_Section):
     url: str = ""
     """`file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container`; empty: the data directory."""
     redirect: bool = True
-    """Let clients fetch blobs from the object store by a presigned URL; false: send them through the registry."""
+    """Redirect clients to the object store by presigned URLs; false: send blobs through the registry."""
     small_blob_bytes_max: int = Field(default=16 * 1024, ge=0, le=128 * 1024)
-    """Blobs up to this size are kept in the database, which saves some work for each; 0: only empty ones."""
+    """Blobs up to this size are kept in the database, which saves some work for each; 0: only empty blobs."""
     connect_seconds: int = Field(default=5, ge=1, le=300)
-    """How long a connection to the object store may take to be there."""
+    """How long connecting to the object store may take."""
     call_seconds: int = Field(default=20, ge=1, le=300)
-    """How long the object store may take, retries and all, to look for, sign, delete or list (a page of) objects."""
+    """How long the object store may take, with retries, to look up, sign, delete or list (one page of) objects."""
     idle_seconds: int = Field(default=30, ge=1, le=3600)
-    """How long the object store may send nothing of a blob, or let an upload wait before it is asked if it is there."""
+    """How long the object store may pause while it sends a blob, or during an upload before it is probed."""
     piece_seconds: int = Field(default=300, ge=1, le=3600)
-    """How long an object store that answers may take for a piece (8 MiB) of an upload; four are under way at once."""
+    """How long a responding object store may take for a piece (8 MiB) of an upload; four are sent at once."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the object store: endpoint, region, access_key_id, secret_access_key, allow_http…"""
 
@@ -152,7 +156,7 @@ class RegistrySettings(_Section):
     """What the registry accepts."""
 
     blob_bytes_max: int = Field(default=64 * 1024**3, ge=1024)
-    """The largest blob that is taken, in bytes."""
+    """The largest blob that the registry accepts, in bytes."""
     allow_sparse_manifests: bool = False
     """Accept manifests whose blobs or children are not in the repository."""
     upload_expiry_seconds: int = Field(default=7 * 24 * 3600, ge=60)
@@ -160,63 +164,63 @@ class RegistrySettings(_Section):
     uploads_per_user_max: int = Field(default=1000, ge=1)
     """Unfinished uploads that one user may have at a time."""
     garbage_grace_seconds: int = Field(default=24 * 3600, ge=60)
-    """How old stored bytes that nothing refers to must be before they are listed as garbage."""
+    """How old unreferenced stored bytes must be before they are listed as garbage."""
     garbage_keep_days: int = Field(default=7, ge=0)
-    """How long garbage is kept aside before it is removed for good."""
+    """How long garbage is kept aside before it is removed permanently."""
 
 
 class TokenSettings(_Section):
     """The token service of the Docker protocol."""
 
     lifetime_seconds: int = Field(default=300, ge=60, le=3600)
-    """How long a bearer token is good for."""
+    """How long a bearer token is valid."""
     refresh_lifetime_seconds: int = Field(default=30 * 24 * 3600, ge=3600)
-    """How long a refresh token (`offline_token`, `access_type=offline`) is good for after its last use."""
+    """How long a refresh token (`offline_token`, `access_type=offline`) stays valid after its last use."""
 
 
 class LoginSettings(_Section):
-    """Signing in with a password, and the sessions of browsers."""
+    """Signing in with a password, and browser sessions."""
 
     password_characters_min: int = Field(default=12, ge=8, le=128)
-    """The fewest characters of a local user's password."""
+    """The minimum length of a local user's password."""
     failures_free: int = Field(default=5, ge=1, le=1_000_000)
-    """Wrong passwords after which each further try has to wait, twice as long every time."""
+    """Wrong passwords that are free. After them, each attempt must wait twice as long as the one before."""
     delay_seconds_max: int = Field(default=900, ge=1, le=24 * 3600)
-    """The longest such wait."""
+    """The longest wait after wrong passwords."""
     address_failures_free: int = Field(default=50, ge=1, le=1_000_000)
-    """Failed logins of an address, and refusals to a user, recorded one by one; more are counted, tokens get 429."""
+    """Failures per address or user that are recorded one by one. More are only counted, and tokens get 429."""
     session_seconds: int = Field(default=12 * 3600, ge=300)
     """How long a browser stays signed in."""
     device_logins_per_address_max: int = Field(default=10, ge=1, le=100_000)
-    """Logins on a device, by a provider, that may be under way from one address (IPv6: from one /64)."""
+    """Most device logins (browser code, through a provider) in progress from one address (IPv6: one /64)."""
     device_logins_max: int = Field(default=1000, ge=1, le=100_000)
-    """Such logins that may be under way in all."""
+    """Most device logins in progress in total."""
 
 
 class LimitSettings(_Section):
-    """How many requests each worker answers, of a user or, for all who are not signed in, of an address; its memory."""
+    """Request rates, per worker, of each user or, without signing in, of each address; and the memory of caches."""
 
     requests_per_user_per_second: int = Field(default=1000, ge=0)
-    """Requests of one user a second, once the burst is used up; more get 429. 0: any number."""
+    """Requests per second of one user after the burst. More get 429; 0: no limit."""
     requests_per_user_burst: int = Field(default=10_000, ge=1)
-    """Requests that one user may make at once."""
+    """Requests that one user may make in a burst."""
     requests_per_address_per_second: int = Field(default=1000, ge=0)
-    """Requests of one address without credentials, or with wrong ones, a second; more get 429. 0: any number."""
+    """Requests per second of one address without valid credentials, after the burst. More get 429; 0: no limit."""
     requests_per_address_burst: int = Field(default=10_000, ge=1)
-    """Such requests that one address may make at once."""
+    """Requests without valid credentials that one address may make in a burst."""
     exempt_users: tuple[str, ...] = ()
-    """Users who may make any number of requests, as `local:alice`, `robot:ci` or `corp:bob`."""
+    """Users without a request limit, such as `local:alice`, `robot:ci` or `corp:bob`."""
     exempt_networks: tuple[Network, ...] = ()
-    """Networks (CIDR) from which any number of requests may come, whoever makes them."""
+    """Networks (CIDR) from which requests are not limited, whoever makes them."""
     cache_content_bytes: int = Field(default=48 * 1024 * 1024, ge=0)
-    """What each worker remembers of manifests and blobs, roughly; what is not remembered takes a query."""
+    """Approximate memory of each worker for cached manifests and blobs. What is not cached takes a query."""
 
     @field_validator("exempt_users")
     @classmethod
     def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for user in value:
             if not all(user.partition(":")):
-                raise ValueError(f"a user is written provider:name, as in local:alice; {user} is not")
+                raise ValueError(f"{user} is not a user: write provider:name, such as local:alice")
         return value
 
 
@@ -228,94 +232,94 @@ class AuditSettings(_Section):
     sign_every_seconds: int = Field(default=60, ge=1, le=24 * 3600)
     """How often the newest record is signed."""
     retention_days: int = Field(default=0, ge=0)
-    """Days after which records leave the database, once archived to the blob store; 0: never."""
+    """Days after which records are removed from the database, once archived to the blob store; 0: never."""
     segment_records: int = Field(default=100_000, ge=10)
     """How many records one archived segment holds."""
     syslog_url: str = ""
-    """`tls://host:6514`, or `tcp://host:601` inside a trusted network: forward every record (RFC 5424)."""
+    """Forward every record to this syslog server (RFC 5424): `tls://host:6514`, or `tcp://host:601` if trusted."""
     syslog_ca_file: Path | None = None
-    """PEM file with the authority of the syslog server; empty: the system's."""
+    """PEM file with the authority of the syslog server's certificate; empty: the system's authorities."""
     http_url: str = ""
-    """URL of a collector that gets every record as JSON lines, by POST."""
+    """URL of a collector. Every record is sent to it by POST, as JSON lines."""
     http_ca_file: Path | None = None
-    """PEM file with the authority of the collector; empty: the system's."""
+    """PEM file with the authority of the collector's certificate; empty: the system's authorities."""
     http_token: SecretStr = SecretStr("")
-    """Bearer token for that collector."""
+    """Bearer token for the collector."""
 
 
 class LogSettings(_Section):
-    """What is written to the standard output, one JSON object a line."""
+    """What is written to standard output, one JSON object per line."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severity that is written."""
+    """The lowest severity that is written."""
     access: bool = True
     """Write a line for each request."""
 
 
 class _Provider(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    """What users, grants and logs call this provider; it cannot be changed later."""
+    """The provider's name in users, grants and logs. It cannot be changed later."""
 
     @field_validator("name")
     @classmethod
     def _free(cls, value: str) -> str:
         if value in PROVIDER_NAMES_RESERVED:
-            raise ValueError(f"{value} is the registry's own")
+            raise ValueError(f"{value} is reserved: choose another name")
         return value
 
 
 class LDAPProvider(_Provider):
-    """A directory: OpenLDAP, Active Directory and their like."""
+    """An LDAP directory, such as OpenLDAP or Active Directory."""
 
     type: Literal["ldap"]
     """The kind of provider."""
     urls: tuple[str, ...] = Field(min_length=1)
-    """Servers, `ldap://host` or `ldaps://host`, in the order in which they are tried."""
+    """Servers, `ldap://host` or `ldaps://host`, in the order to try them."""
     directory: Literal["ldap", "active-directory"] = "ldap"
-    """Sets the defaults of filters and attributes, and the rule for nested groups."""
+    """The kind of directory. It sets the defaults of filters and attributes, and how nested groups are found."""
     start_tls: bool = True
-    """Encrypt `ldap://` connections by StartTLS."""
+    """Encrypt `ldap://` connections with StartTLS."""
     verify_certificates: bool = True
-    """Check the servers' certificates and names."""
+    """Verify the servers' certificates and host names."""
     ca_file: Path | None = None
-    """PEM file with the servers' authority; empty: the system's."""
+    """PEM file with the authority of the servers' certificates; empty: the system's authorities."""
     bind_dn: str = ""
-    """Whom to search as; empty: bind as the user who signs in (`user_bind`)."""
+    """The DN to search as; empty: bind as the user who signs in (`user_bind`)."""
     bind_password: SecretStr = SecretStr("")
     """The password of `bind_dn`."""
     bind_password_file: Path | None = None
-    """A file with that password, instead."""
+    """A file with the password of `bind_dn`, instead of `bind_password`."""
     user_bind: str = ""
-    """What a user binds as without `bind_dn`, with the name for `{name}`: `{name}@example.test`, or a DN."""
+    """Without `bind_dn`: what users bind as, `{name}@example.test` or a DN. `{name}` is the user's name."""
     user_base: str
-    """Where users are searched."""
+    """The base DN of the search for users."""
     user_filter: str = ""
-    """Finds the user, with the escaped name for `{name}`; empty: the directory's usual."""
+    """The filter that finds a user; `{name}` is the escaped name; empty: the directory's usual filter."""
     group_base: str = ""
-    """Where groups are searched; empty: `user_base`."""
+    """The base DN of the search for groups; empty: `user_base`."""
     group_filter: str = ""
-    """Finds a user's groups, with the escaped DN for `{dn}`, the name for `{name}`; empty: the usual, also nested."""
+    """The filter that finds a user's groups; `{dn}` and `{name}` are escaped; empty: the usual one, also nested."""
     subject_attribute: str = ""
-    """What identifies a user for good; empty: `entryUUID`, or `objectGUID`."""
+    """The attribute that identifies a user permanently; empty: `entryUUID`, or `objectGUID`."""
     name_attribute: str = ""
-    """The name to sign in with; empty: `uid`, or `sAMAccountName`."""
+    """The attribute with the name to sign in with; empty: `uid`, or `sAMAccountName`."""
     display_name_attribute: str = "cn"
-    """The name for people."""
+    """The attribute with the name to show to people."""
     email_attribute: str = "mail"
-    """The address."""
+    """The attribute with the e-mail address."""
     group_name_attribute: str = "cn"
-    """What groups are called in grants."""
+    """The attribute with the name of a group in grants."""
     connections: int = Field(default=4, ge=1, le=64)
-    """Connections kept for searching, of each worker."""
+    """Connections that each worker keeps open for searches."""
     timeout_seconds: int = Field(default=5, ge=1, le=60)
-    """How long a server may take to connect or to answer, before the next one is tried."""
+    """How long a server may take to connect or to respond before the next one is tried."""
     refresh_seconds: int = Field(default=300, ge=1)
-    """How old what is known of a user may be before it is asked for again, in the background."""
+    """How long a user's data is used before it is fetched again in the background."""
 
     @model_validator(mode="after")
     def _bindable(self) -> "LDAPProvider":
         if not self.bind_dn and "{name}" not in self.user_bind:
-            raise ValueError("give bind_dn to search as, or user_bind with {name} in it to bind as the user")
+            raise ValueError("set bind_dn to search as, or user_bind with {name} in it to bind as the user")
         return self
 
 
@@ -325,55 +329,55 @@ class OIDCProvider(_Provider):
     type: Literal["oidc"]
     """The kind of provider."""
     issuer: str
-    """The issuer's URL, as it is in its tokens."""
+    """The issuer's URL, as it appears in its tokens."""
     client_id: str = ""
-    """This registry's client there; empty: only workloads sign in by it (trust rules)."""
+    """The registry's client id at the provider; empty: only workloads sign in with it (trust rules)."""
     client_secret: SecretStr = SecretStr("")
-    """The client's secret; empty: a public client."""
+    """The client's secret; empty: it is a public client."""
     client_secret_file: Path | None = None
-    """A file with that secret, instead."""
+    """A file with the client's secret, instead of `client_secret`."""
     scopes: tuple[str, ...] = ("openid", "profile", "email")
-    """What to ask for."""
+    """The scopes to request."""
     name_claim: str = "preferred_username"
-    """The claim with the name to show; without it, `sub`."""
+    """The claim with the user's name; `sub` if it is missing."""
     groups_claim: str = "groups"
-    """The claim with the names of groups."""
+    """The claim with the names of the user's groups."""
     sign_in_again_days: int = Field(default=30, ge=0)
-    """Days after which somebody has to sign in by the provider again before tokens are taken; 0: never."""
+    """Days after which users must sign in with the provider again for their tokens to work; 0: never."""
     ca_file: Path | None = None
-    """PEM file with the issuer's authority; empty: the system's."""
+    """PEM file with the authority of the issuer's certificate; empty: the system's authorities."""
 
 
 class KubernetesProvider(_Provider):
-    """A cluster, whose service-account tokens are taken as passwords."""
+    """A Kubernetes cluster whose service-account tokens are accepted as passwords."""
 
     type: Literal["kubernetes"]
     """The kind of provider."""
     issuer: str
-    """The cluster's service-account issuer, as it is in its tokens."""
+    """The cluster's service-account issuer, as it appears in its tokens."""
     audience: str
-    """What tokens must be made for."""
+    """The audience that tokens must be issued for."""
     jwks_url: str = ""
-    """Where the issuer's keys are; empty: as the issuer's discovery document says."""
+    """The URL of the issuer's keys; empty: taken from the issuer's discovery document."""
     jwks_file: Path | None = None
-    """A file with the issuer's keys (JWKS), instead."""
+    """A file with the issuer's keys (JWKS), instead of a URL."""
     ca_file: Path | None = None
-    """PEM file with the cluster's authority; empty: the system's."""
+    """PEM file with the authority of the cluster's certificate; empty: the system's authorities."""
     token_file: Path | None = None
-    """A file with a token to read the keys with, where the cluster asks for one."""
+    """A file with a token for reading the keys, if the cluster requires one."""
 
 
 class CertificateProvider(_Provider):
-    """Client certificates, checked by the proxy in front and once more here (RFC 9440, `Client-Cert`)."""
+    """Client certificates, verified by the proxy in front and again by the registry (RFC 9440, `Client-Cert`)."""
 
     type: Literal["certificate"]
     """The kind of provider."""
     ca_file: Path
-    """PEM file with the authorities of clients."""
+    """PEM file with the authorities of client certificates."""
     name_from: Literal["common-name", "email", "dns", "uri"] = "common-name"
     """The part of the certificate that names the user."""
     sign_in_again_days: int = Field(default=30, ge=0)
-    """Days after which somebody has to come with a certificate again before tokens are taken; 0: never."""
+    """Days after which users must show a certificate again for their tokens to work; 0: never."""
 
 
 ProviderSettings = Annotated[
@@ -385,7 +389,7 @@ class Settings(_Section):
     """All settings."""
 
     data: Path = Path("data")
-    """The data directory: keys, and the database and blobs unless they are elsewhere."""
+    """The data directory, with the keys, and with the database and blobs unless they are elsewhere."""
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
@@ -395,12 +399,12 @@ class Settings(_Section):
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
     providers: tuple[ProviderSettings, ...] = ()
-    """Where users come from beside this registry's own, in the order in which they are asked: `[[providers]]`."""
+    """Providers of users besides the registry itself, in the order in which they are asked: `[[providers]]`."""
     log: LogSettings = LogSettings()
 
     @property
     def keys_directory(self) -> Path:
-        """The registry's own keys, and what is known outside of the database of how far the audit log is signed."""
+        """The registry's own keys, and the record outside the database of how far the audit log is signed."""
         return self.data / "keys"
 
 
@@ -454,7 +458,7 @@ def documented() -> list[tuple[str, str, object, str]]:
 
 
 def documented_providers() -> Iterator[tuple[str, str, list[tuple[str, object, str]]]]:
-    """Every type of provider: its name, what it is, and its keys with default (None: none) and meaning."""
+    """Every type of provider: its name, its description, and its keys with default (None: required) and meaning."""
     for provider in get_args(get_args(ProviderSettings)[0]):
         keys = [
             (key, None if field.is_required() else field.get_default(), field.description or "")
@@ -490,7 +494,7 @@ def _from_variables(environment: Mapping[str, str], problems: list[str]) -> list
 
 
 def _from_text(text: str, default: object) -> object:
-    """Lists and tables are written in JSON, or as `value,value` and `key=value,key=value`."""
+    """Parse a variable. Lists and tables are JSON, or `value,value` and `key=value,key=value`."""
     if isinstance(default, tuple | dict) and text.lstrip().startswith(("[", "{")):
         try:
             return json.loads(text)

@@ -138,7 +138,7 @@ class WebServer(MPServer):
                 # It was not told to.
                 self._processes.restarted(WORKER)
                 log.error(
-                    "worker %d ended %s, and what it had in hand is lost: worker %d takes its place",
+                    "worker %d ended %s, and its requests were cut off: worker %d takes its place",
                     old.inner.pid,
                     ending(old.inner.exitcode),
                     new.inner.pid,
@@ -156,7 +156,7 @@ def require_version(installed: str = granian.__version__) -> None:
     """Raises Invalid where another one is installed."""
     if installed != VERSION:
         raise Invalid(
-            f"Granian {installed} is installed, and this program is made for Granian {VERSION} only: install the "
+            f"Granian {installed} is installed, but this program works only with Granian {VERSION}: install the "
             "versions in requirements.lock"
         )
 

@@ -37,7 +37,7 @@ LATER_MS = 3 * 24 * 3600 * 1000
 REPOSITORY = "backup/app"
 WAIT_SECONDS_MAX = 60
 (STATUS,), (DRY_RUN,), (ADOPT,), (ACCEPT,), VERIFY = blocks(AFTERWARDS)
-_RANGE = re.compile(r": whole, \d+ records \((\d+) to (\d+)\)")
+_RANGE = re.compile(r": intact, \d+ records \((\d+) to (\d+)\)")
 
 
 class Pusher:
@@ -242,7 +242,7 @@ def test_backup_taken_while_images_are_pushed_brings_all_back(site: Site) -> Non
     assert "the database is older than the storage" in shell.run(DRY_RUN, succeeds=False)
     shell.run(ADOPT)
     assert "stored objects" in shell.run(DRY_RUN)
-    assert "goes on" in shell.run(ACCEPT)
+    assert "continues from" in shell.run(ACCEPT)
     site.assert_log_is_whole(before)
     registry.start()
     before.assert_there(registry)

@@ -64,24 +64,24 @@ def test_log_that_was_set_back_is_noticed_told_and_accepted(make_entrepot: MakeE
     kept = tmp_path / "kept.jsonl"
     told = _verify(registry, kept, f"{second}:{'0' * 64}", succeeds=False)
     assert f"another hash for record {second}" in told
-    assert "whole" in _verify(registry, tmp_path / "now.jsonl", str(kept), succeeds=True)
+    assert "intact" in _verify(registry, tmp_path / "now.jsonl", str(kept), succeeds=True)
     registry.stop()
 
     _set_back(registry.data / "entrepot.db", first)
     registry.start()
     deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while "is not the one that was signed" not in registry.log_path.read_text():
+    while "differs from the one that was signed" not in registry.log_path.read_text():
         assert time.monotonic() < deadline
         time.sleep(POLL_SECONDS)
     told = _verify(registry, tmp_path / "later.jsonl", str(kept), succeeds=False)
     assert "missing" in told or "replaced" in told, told
     assert _signed(registry) >= second
 
-    assert "goes on" in _audit(registry, "accept-restored", "--yes")
+    assert "continues from" in _audit(registry, "accept-restored", "--yes")
     _push_until_signed(registry, "three", first)
     plain = [PROGRAM, "audit", "verify", str(tmp_path / "last.jsonl"), "--key", str(tmp_path / "key.pem")]
     _audit(registry, "export", "--output", str(tmp_path / "last.jsonl"))
-    assert "whole" in run(plain).stdout
+    assert "intact" in run(plain).stdout
     (accepted,) = [
         line["record"]
         for line in map(json.loads, (tmp_path / "last.jsonl").read_text().splitlines())

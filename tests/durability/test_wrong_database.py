@@ -44,7 +44,7 @@ def test_another_database_at_the_store_is_refused_and_removes_nothing(
 
         with pytest.raises(Exception, match=r"storage adopt|ended"):
             second.start()
-        assert "the storage belongs to a registry whose database this is not" in second.log_path.read_text()
+        assert "the storage belongs to another database than this one" in second.log_path.read_text()
         for _ in range(3):
             assert "storage adopt" in _collect(second, succeeds=False)
         with Connection(first) as connection:

@@ -99,7 +99,7 @@ def test_export_verifies_with_the_public_key_alone(people: People, app: Reposito
         assert answer.headers["content-type"] == "application/x-ndjson"
         exported.write_bytes(answer.content)
 
-        assert "whole" in run([PROGRAM, "audit", "verify", exported, "--key", key]).stdout
+        assert "intact" in run([PROGRAM, "audit", "verify", exported, "--key", key]).stdout
         shown = [json.loads(line) for line in answer.text.splitlines()]
         resources = [line["record"]["resource"] for line in shown if line["type"] == "record"]
         assert f"repository:{app.name}" in resources

@@ -58,7 +58,7 @@ def test_grant_elsewhere_says_where_it_holds(people: People) -> None:
     found = explained(person.client, "pull", f"{namespace}2/app")
 
     assert found["allowed"] is False
-    assert own(found)[0]["missing"] == f"it holds for namespace {namespace} only"
+    assert own(found)[0]["missing"] == f"it applies only to namespace {namespace}"
 
 
 def test_condition_that_failed_is_shown_with_its_text(people: People) -> None:
@@ -68,7 +68,7 @@ def test_condition_that_failed_is_shown_with_its_text(people: People) -> None:
     found = explained(person.client, "push", f"{namespace}/app")
 
     assert found["allowed"] is False
-    assert f"its condition does not hold for this request: {condition}" in told(found)
+    assert f"this request does not meet its condition: {condition}" in told(found)
     assert explained(person.client, "push", f"{namespace}/app", address="192.0.2.7")["allowed"] is True
 
 
@@ -96,7 +96,7 @@ def test_limits_of_the_token_are_said_to_be_it(people: People) -> None:
     found = explained(token, "push", f"{namespace}/app")
     assert found["allowed"] is False
     assert f"is limited to repository:pull in namespace {namespace}" in told(found)
-    assert found["advice"] == ["Use another token, or make one whose limits reach that far."]
+    assert found["advice"] == ["Use another token, or create one whose limits include this."]
     assert found["limits"] == [f"repository:pull in namespace {namespace}"]
     assert explained(person.client, "push", f"{namespace}/app")["allowed"] is True
 

@@ -196,13 +196,13 @@ def test_limited_token_grants_no_further_than_it_reaches(people: People) -> None
 @pytest.mark.parametrize(
     ("terms", "says"),
     [
-        ({"expires_at": in_hours(-1)}, "expired already"),
+        ({"expires_at": in_hours(-1)}, "expiry is in the past"),
         ({"condition": "request.address =="}, "cannot be evaluated"),
         ({"condition": "request.nothing == 1"}, "cannot be evaluated"),
         ({"condition": "in_network(request.address, 'nonsense')"}, "cannot be evaluated"),
         ({"condition": "request.address"}, "true or false"),
         ({"condition": "((((((((((((((((((((((true))))))))))))))))))))))"}, "nested"),
-        ({"condition": "[1].all(a, [1].all(b, true))"}, "one list"),
+        ({"condition": "[1].all(a, [1].all(b, true))"}, "exists once"),
         ({"condition": "request.user_agent.matches('(a{900}){900}')"}, "braces"),
         ({"condition": "request.user_agent.matches(user.name)"}, "braces"),
     ],

@@ -86,7 +86,7 @@ def test_token_that_is_none_is_refused(shell: CommandLine) -> None:
 def test_nobody_at_the_address_is_told(shell: CommandLine) -> None:
     login = ("login", f"127.0.0.1:{free_port()}", "--username", "admin", "--password-stdin")
 
-    assert "is not reachable" in shell.refused(*login, status=7, stdin="password")
+    assert "cannot reach" in shell.refused(*login, status=7, stdin="password")
 
 
 def test_password_is_not_sent_unencrypted_to_another_machine(shell: CommandLine) -> None:

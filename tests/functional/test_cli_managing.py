@@ -180,11 +180,11 @@ def test_namespace_is_set_over_the_api_or_on_the_data_directory(
     admin_shell: CommandLine, name: str, set_up: SetUp
 ) -> None:
     shell = admin_shell
-    assert shell.run("namespace", "public", name).stdout == f"{name} is public now\n"
+    assert shell.run("namespace", "public", name).stdout == f"{name} is now public\n"
     assert found(shell.json("namespace", "list"), namespace=name) == [{"namespace": name, "public": True}]
     assert found(json.loads(set_up.command("namespace", "list", "--json")), namespace=name)
 
-    assert set_up.command("namespace", "inherit", name) == f"{name} inherits now\n"
+    assert set_up.command("namespace", "inherit", name) == f"{name} now inherits\n"
     assert set_up.soon(lambda: found(shell.json("namespace", "list"), namespace=name) == [])
     assert shell.run("namespace", "inherit", name).stdout == f"{name} had no setting of its own\n"
     both = ("--data", str(set_up.server.data), "--url", set_up.server.url)
@@ -216,7 +216,7 @@ def test_audit_log_is_listed_and_exported_whole(admin_shell: CommandLine, name: 
     shell.run("audit", "export", "--output", tmp_path / "export.jsonl")
     (tmp_path / "key.pem").write_text(shell.run("audit", "public-key").stdout)
 
-    assert "whole" in shell.run("audit", "verify", tmp_path / "export.jsonl", "--key", tmp_path / "key.pem").stdout
+    assert "intact" in shell.run("audit", "verify", tmp_path / "export.jsonl", "--key", tmp_path / "key.pem").stdout
     assert shell.json("audit", "status")["seq"] > 0
 
 

@@ -39,7 +39,7 @@ def test_owner_makes_no_token_of_a_robot_that_can_do_more(people: People) -> Non
         for robot in (strong, elsewhere):
             answer = _token(owner, robot)
             assert answer.status_code == 403
-            assert "hands out rights that you do not have yourself" in answer.json()["detail"]
+            assert "gives permissions that you do not have yourself" in answer.json()["detail"]
             # What a robot has elsewhere tells nobody what is there.
             assert hidden not in answer.text
         assert owner.post(f"{strong}/tokens/{known}/rotate", json={}).status_code == 403
@@ -78,7 +78,7 @@ def test_condition_goes_with_what_is_made_under_it(people: People) -> None:
     assert _token(owner, bound).status_code == 201
     public = owner.put(f"{API}/namespaces/{team}", json={"visibility": "public"})
     assert public.status_code == 403
-    assert "without an end or a condition" in public.json()["detail"]
+    assert "with no time limit or condition" in public.json()["detail"]
 
 
 def test_token_that_a_robot_makes_for_itself_ends_with_the_one_it_used(people: People) -> None:

@@ -157,7 +157,7 @@ def test_limited_token_reaches_what_is_in_its_limits_and_its_owner_may(people: P
     assert team.repository.by(pulls).manifest("v1").status_code == 200
     for answer in (other.by(pulls).manifest("v1"), team.repository.by(pulls).start_upload()):
         assert (answer.status_code, code_of(answer)) == (403, "DENIED")
-        assert "the token that you use is limited" in answer.json()["errors"][0]["message"]
+        assert "your token is limited" in answer.json()["errors"][0]["message"]
     assert pulls.get("/v2/_catalog").json()["repositories"] == [team.repository.name]
     assert other.by(wide).manifest("v1").status_code == 200
     assert other.by(wide).start_upload().status_code == 403

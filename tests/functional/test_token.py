@@ -163,7 +163,7 @@ def test_token_for_too_many_repositories_is_refused_with_the_number(
     answer = admin.get("/token", params={"scope": scopes}) if method == "GET" else post_token(set_up, scopes)
 
     assert (answer.status_code, code_of(answer)) == (400, "UNSUPPORTED")
-    assert "1001 scopes: ask for 1000 at most" in answer.text
+    assert "1001 scopes: request at most 1000" in answer.text
 
 
 def test_many_repositories_of_which_few_are_allowed(

@@ -427,12 +427,12 @@ def test_log_of_maintenance_does_nothing_to_a_terminal(data: Path, registry: Hos
     change_facts(data, "store.id")
     registry.reply = REPLIES["redirect"]
     maintenance = Terminal([PROGRAM, "maintenance", "--data", data], {"ENTREPOT_AUDIT_HTTP_URL": registry.url})
-    maintenance.wait_for("are not forwarded to http")
+    maintenance.wait_for("could not be forwarded to http")
     maintenance.process.send_signal(signal.SIGTERM)
 
     said = maintenance.end()
     assert said.harmless()
-    assert "are not forwarded to http" in said.out
+    assert "could not be forwarded to http" in said.out
 
 
 def wait_for(port: int) -> None:

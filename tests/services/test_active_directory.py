@@ -315,7 +315,7 @@ async def test_server_of_an_unknown_authority_gets_no_password(
 ) -> None:
     other = self_signed(tmp_path_factory.mktemp("other"))
 
-    with pytest.raises(ProviderUnavailable, match="certificate that is not to be trusted"):
+    with pytest.raises(ProviderUnavailable, match="certificate that is not trusted"):
         await directory(ca_file=other.certificate).authenticate(user, PASSWORD)
 
 

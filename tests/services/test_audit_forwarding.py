@@ -195,7 +195,7 @@ async def test_collector_that_refuses_moves_nothing(
     collector.statuses = [status]
     await make(http_url=collector.url).run(database)
 
-    assert await cursor(database) == (0, f"the collector answered {status}")
+    assert await cursor(database) == (0, f"the collector responded with status {status}")
 
 
 async def test_target_that_is_down_keeps_neither_sealing_nor_the_other_target(

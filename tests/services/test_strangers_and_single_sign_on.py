@@ -167,8 +167,8 @@ def test_login_is_finished_once_also_by_who_has_all_of_it(site: Site) -> None:
     assert finish(site, login.address, login.cookies).status_code == 303
     assert rows_of(site)["used_logins"] == used + 1
 
-    assert "finished already" in refuse(site, login.address, login.cookies)
-    assert "finished already" in refuse(site, login.with_query(code="another"), login.cookies)
+    assert "already finished" in refuse(site, login.address, login.cookies)
+    assert "already finished" in refuse(site, login.with_query(code="another"), login.cookies)
 
 
 def test_login_that_many_finish_at_once_is_finished_once_at_most(site: Site) -> None:
@@ -306,7 +306,7 @@ def test_many_strangers_device_logins_are_few_and_people_sign_in_by_a_browser(si
     assert sum(answer.status_code == 200 for answer in answers) == IN_ALL
     assert site.provider.requests(DEVICE_PATH) == before + IN_ALL
     refused = begin(site, PERSON)
-    assert (refused.status_code, "sign in by a browser" in refused.text) == (429, True)
+    assert (refused.status_code, "sign in with a browser" in refused.text) == (429, True)
     with site.provider.browser() as browser:
         assert site.sign_in(browser).status_code == 303
 

@@ -13,10 +13,10 @@ from entrepot.principal import Caller, Origin, Principal
 
 CONDITION_CHARACTERS_MAX = 1000
 NESTING_MAX = 20
-"""Brackets within brackets: the parser works by recursion."""
+"""Nested brackets. They are limited because the parser is recursive."""
 MATCHES_MAX = 3
 ELEMENTS_MAX = 100
-"""Of a list that is gone through."""
+"""The most elements of a list that `all` or `exists` goes through."""
 EVALUATED_MAX = 100
 """Conditions evaluated for one request; more do not hold. Most take 0.05 ms, the slowest that may be made 1.6 ms."""
 _BUILDS = re.compile(r"\b(?:map|filter|reduce|transform\w+)\b", re.ASCII)
@@ -26,7 +26,7 @@ _LOOP = re.compile(r"\b(?:all|exists|exists_one|existsOne|map|filter|reduce|bind
 _MATCHES = re.compile(r"\bmatches\b", re.ASCII)
 _MATCHES_SIMPLY = re.compile(r"""\bmatches\(\s*(?:'([ -~]*?)'|"([ -~]*?)")\s*\)""", re.ASCII)
 EXPRESSIONS_CHARACTERS_MAX = 100
-"""Of all expressions of a condition together."""
+"""The most characters in all regular expressions of a condition together."""
 _COSTLY = re.compile(r"""['"\\{]|\(\?|\[\^?\]?[^]]*[\[&~]|--""", re.ASCII)
 """In an expression, which is made ready for each request anew: a repetition `{n}`, a class like `\\w`, one in another
 one, and letters of either case (`(?i)`) take up to a second."""
@@ -69,7 +69,7 @@ def check(condition: str) -> None:
     """Raises ConditionInvalid for what cannot be evaluated, or does not answer yes or no."""
     if len(condition) > CONDITION_CHARACTERS_MAX or _nesting(condition) > NESTING_MAX:
         raise ConditionInvalid(
-            f"a condition has {CONDITION_CHARACTERS_MAX} characters, and {NESTING_MAX} nested brackets, at the most"
+            f"a condition has at most {CONDITION_CHARACTERS_MAX} characters and {NESTING_MAX} nested brackets"
         )
     _check_cost(condition)
     try:
@@ -80,20 +80,20 @@ def check(condition: str) -> None:
             "in_network(address, network)"
         ) from None
     if not isinstance(answer, bool):
-        raise ConditionInvalid("the condition does not answer true or false")
+        raise ConditionInvalid("the result of a condition must be true or false")
 
 
 def _check_cost(condition: str) -> None:
     """Whoever may grant must not be able to keep the registry busy, at the requests of others."""
     if _BUILDS.search(condition):
-        raise ConditionInvalid("a condition goes through a list with all or exists; map and filter make new ones")
+        raise ConditionInvalid(
+            "a condition may use all and exists on a list, but not map and filter, which create new lists"
+        )
     loops, matches = len(_LOOP.findall(condition)), len(_MATCHES.findall(condition))
     if loops > 1 or (loops and matches) or matches > MATCHES_MAX:
-        raise ConditionInvalid(
-            f"a condition goes through one list with all or exists, or has up to {MATCHES_MAX} matches"
-        )
+        raise ConditionInvalid(f"a condition may use all or exists once, or matches up to {MATCHES_MAX} times")
     if loops and condition.count(",") > ELEMENTS_MAX:
-        raise ConditionInvalid(f"a condition goes through a list of up to {ELEMENTS_MAX} elements")
+        raise ConditionInvalid(f"a condition may use all or exists on a list of at most {ELEMENTS_MAX} elements")
     expressions = [one or other for one, other in _MATCHES_SIMPLY.findall(condition)]
     if (
         matches > len(expressions)
@@ -101,7 +101,7 @@ def _check_cost(condition: str) -> None:
         or any(map(_COSTLY.search, expressions))
     ):
         raise ConditionInvalid(
-            f"matches takes a text of ASCII, of {EXPRESSIONS_CHARACTERS_MAX} characters at most in all of a condition, "
+            f"the patterns of matches must be ASCII, at most {EXPRESSIONS_CHARACTERS_MAX} characters in a condition, "
             "without backslashes, braces, (? and classes in classes: write [.] and [0-9]"
         )
 

@@ -30,8 +30,8 @@ class Account(Protocol):
 class Why(Enum):
     """What decides about the user, whatever the credentials reach. The first five allow it."""
 
-    EVERYBODY = "everybody may"
-    SIGNED_IN = "everybody who is signed in may"
+    EVERYBODY = "everyone may do this"
+    SIGNED_IN = "everyone who is signed in may do this"
     ADMINISTRATOR = "an administrator may do everything"
     GRANT = "a grant allows it"
     PUBLIC = "the repository is public"

@@ -63,7 +63,7 @@ def add(
     The condition has been checked: nothing is evaluated in a transaction.
     """
     if subject.kind not in SUBJECT_KINDS or (subject.kind in {USER, GROUP}) != (subject.id is not None):
-        raise GrantInvalid(f"a grant is for one of {', '.join(SUBJECT_KINDS)}")
+        raise GrantInvalid(f"the subject of a grant must be one of {', '.join(SUBJECT_KINDS)}")
     terms = [role, subject.kind, subject.id, place.kind, place.path, condition, expires_at_ms]
     terms_hash = hashlib.sha256(json.dumps(terms).encode()).hexdigest()
     known = connection.execute(_BY_TERMS, {"terms_hash": terms_hash}).mappings().one_or_none()
@@ -108,15 +108,15 @@ def _require_room(connection: Connection, subject: Subject, place: Place, *, con
     there = select(grants.c.id).where(within, who)
     if anybody and len(connection.execute(there.limit(FOR_ANYBODY_MAX)).all()) >= FOR_ANYBODY_MAX:
         raise GrantInvalid(
-            f"in the namespace {namespace} {FOR_ANYBODY_MAX} grants are for everyone or all who are signed in, which "
-            "is the most: grant for a larger place, or to a group"
+            f"the namespace {namespace} has {FOR_ANYBODY_MAX} grants for everyone or for all who are signed in, which "
+            "is the limit: grant for a larger place, or to a group"
         )
     if conditional:
         conditional_ones = there.where(grants.c.condition.is_not(None)).limit(CONDITIONS_MAX)
         if len(connection.execute(conditional_ones).all()) >= CONDITIONS_MAX:
             raise GrantInvalid(
-                f"in the namespace {namespace} {CONDITIONS_MAX} grants for the same have conditions, which is the "
-                "most: grant for a larger place, or join conditions with ||"
+                f"the namespace {namespace} has {CONDITIONS_MAX} grants with conditions for one subject, which is the "
+                "limit: grant for a larger place, or join conditions with ||"
             )
 
 

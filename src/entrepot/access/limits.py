@@ -17,11 +17,11 @@ def parse(permissions: Iterable[str], kind: str, path: str) -> Limit:
     unknown = sorted(wanted - set(_KNOWN) - {ANYTHING})
     if unknown or not wanted:
         raise LimitInvalid(
-            f"a limit has one or more of the permissions {ANYTHING}, {', '.join(sorted(_KNOWN))}",
+            f"a limit needs one or more of the permissions {ANYTHING}, {', '.join(sorted(_KNOWN))}",
             {"unknown": [value[:64] for value in unknown[:10]]},
         )
     place = Place.parse(kind, path)
     nowhere = sorted(value for value in wanted - {ANYTHING} if _KNOWN[value] not in PLACED)
     if nowhere and place.kind != REGISTRY:
-        raise LimitInvalid(f"{', '.join(nowhere)} can only be had for the whole registry", {"permissions": nowhere})
+        raise LimitInvalid(f"{', '.join(nowhere)} can only be limited to the whole registry", {"permissions": nowhere})
     return Limit(wanted, place.kind, place.path)

@@ -7,15 +7,15 @@ class Permission(Enum):
     """`kind:action`; for a repository's permissions, the action is the one of the Docker token protocol."""
 
     PUBLIC = "public"
-    """Everybody, signed in or not."""
+    """Everyone, signed in or not."""
     SIGNED_IN = "registry:ping"
-    """Everybody who is signed in."""
+    """Everyone who is signed in."""
     REGISTRY_CATALOG = "registry:catalog"
-    """Everybody who is signed in; the list has what each may pull."""
+    """Everyone who is signed in. The list contains what the caller may pull."""
     OWN_ACCOUNT = "account:own"
-    """Everybody who is signed in, about the own account, with credentials that are not limited."""
+    """Everyone who is signed in, for their own account, with unlimited credentials."""
     API_DOCUMENT = "api:document"
-    """Everybody who is signed in, or everybody: a setting says it."""
+    """Everyone who is signed in or, if a setting says so, everyone."""
 
     REPOSITORY_PULL = "repository:pull"
     REPOSITORY_PUSH = "repository:push"
@@ -38,7 +38,7 @@ class Permission(Enum):
     TRUST_WRITE = "trust:write"
     ACCESS_EXPLAIN = "access:explain"
     METRICS_READ = "metrics:read"
-    """Or everybody: a setting says it."""
+    """Also for everyone, if a setting says so."""
 
     # By identity: the library's own is written in Python, and a pull asks it eight times.
     __hash__ = object.__hash__
@@ -59,9 +59,9 @@ UNGRANTED = frozenset(
         Permission.API_DOCUMENT,
     }
 )
-"""Not a matter of grants."""
+"""Permissions that do not come from grants."""
 SIGNED_IN_PERMISSIONS = UNGRANTED - {Permission.PUBLIC}
-"""What everybody has who is signed in."""
+"""The permissions of everyone who is signed in."""
 
 PLACED = frozenset(
     {
@@ -75,9 +75,9 @@ PLACED = frozenset(
         Permission.AUDIT_READ,
     }
 )
-"""Can be had for a namespace or a repository; all others only for the whole registry."""
+"""Permissions that can be granted for a namespace or a repository. All others are for the whole registry."""
 
 GRANTABLE = frozenset(Permission) - UNGRANTED
 
 FOR_EVERYONE = frozenset({Permission.REPOSITORY_PULL, Permission.NAMESPACE_READ})
-"""What those who have not signed in can have, whatever a role that is granted to everyone says."""
+"""The most that anonymous users can get, whatever role is granted to everyone."""

@@ -34,11 +34,11 @@ class Place:
                 raise GrantInvalid(f"{path[:NAME_CHARACTERS_MAX]!r} is not the name of a {kind}")
             return cls(kind, path)
         if kind != PATTERN:
-            raise GrantInvalid(f"a place is one of {', '.join(KINDS)}")
+            raise GrantInvalid(f"the kind of a place must be one of {', '.join(KINDS)}")
         if len(path) > NAME_CHARACTERS_MAX or not _PATTERN.fullmatch(path):
-            raise GrantInvalid("a pattern has the letters of a repository's name, * and **")
+            raise GrantInvalid("a pattern may contain only characters of repository names, * and **")
         if len(_WILDCARD.findall(path)) > WILDCARDS_MAX:
-            raise GrantInvalid(f"a pattern has {WILDCARDS_MAX} wildcards at most")
+            raise GrantInvalid(f"a pattern has at most {WILDCARDS_MAX} wildcards")
         return cls(kind, path)
 
     def covers(self, path: str | None) -> bool:

@@ -33,7 +33,7 @@ class Wanted:
 
 
 EVERYTHING = (Wanted(GRANTABLE, _REGISTRY),)
-"""What an administrator has."""
+"""The reach of an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,16 @@ def _lack(holder: Holder, permission: Permission, wanted: Wanted, *, shared: boo
         return Lack(permission, place)
     ends = [right.expires_at_ms for right in found if right.condition in {None, wanted.condition}]
     if not ends:
-        return Lack(permission, place, f"you have it under the condition {found[0].condition}, and only so to hand on")
+        return Lack(
+            permission,
+            place,
+            f"you have it only under the condition {found[0].condition}, and can pass it on only with this condition",
+        )
     latest = max((end for end in ends if end is not None), default=0)
     if None not in ends and (wanted.expires_at_ms is None or wanted.expires_at_ms > latest):
-        return Lack(permission, place, f"you have it until {time_text(latest)}, and no longer to hand on")
+        return Lack(
+            permission, place, f"you have it only until {time_text(latest)}, and can pass it on only until then"
+        )
     return None
 
 

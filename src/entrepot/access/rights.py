@@ -185,13 +185,13 @@ class Rights:
         for right in self._all():
             lapsed = unmet = False
             if not right.place.covers(path if permission in PLACED else None):
-                missing = f"it holds for {right.place} only"
+                missing = f"it applies only to {right.place}"
             elif permission not in right.role.permissions:
                 missing = f"the role {right.role.name} does not have {permission.value}"
             elif right.expires_at_ms is not None and right.expires_at_ms <= context.now_ms:
                 missing, lapsed = "it has expired", True
             elif right.condition is not None and not conditions.holds(right.condition, context):
-                missing, unmet = f"its condition does not hold: {right.condition}", True
+                missing, unmet = f"its condition is not met: {right.condition}", True
             else:
                 missing = ""
             considered.append(Considered(right, missing, lapsed, unmet))

@@ -49,11 +49,13 @@ ADMINISTRATOR = "administrator"
 BUILT_IN: Mapping[str, Role] = {
     role.name: role
     for role in (
-        Role("reader", "Pulls: a tester.", frozenset(_READER), built_in=True),
-        Role("developer", "Pulls and pushes.", frozenset(_DEVELOPER), built_in=True),
-        Role("maintainer", "Also deletes, and sees who else may what.", frozenset(_MAINTAINER), built_in=True),
-        Role("owner", "Also decides who else may what, and makes robots.", frozenset(_OWNER), built_in=True),
-        Role("auditor", "Reads the audit log and who may what; no content.", frozenset(_AUDITOR), built_in=True),
+        Role("reader", "Can pull.", frozenset(_READER), built_in=True),
+        Role("developer", "Can pull and push.", frozenset(_DEVELOPER), built_in=True),
+        Role("maintainer", "Can also delete, and see who has access.", frozenset(_MAINTAINER), built_in=True),
+        Role("owner", "Can also manage access and robots.", frozenset(_OWNER), built_in=True),
+        Role(
+            "auditor", "Can read the audit log and who has access, but no content.", frozenset(_AUDITOR), built_in=True
+        ),
         Role(ADMINISTRATOR, "Everything.", frozenset(GRANTABLE), built_in=True),
     )
 }
@@ -82,14 +84,18 @@ def require(connection: Connection, name: str) -> Role:
 def parse(name: str, description: str, permissions: Iterable[str]) -> Role:
     """Raises RoleInvalid."""
     if not _NAME.fullmatch(name) or name in BUILT_IN:
-        raise RoleInvalid("a role's name has lower-case letters, digits and dashes, and is not that of a built-in one")
+        raise RoleInvalid(
+            "a role's name may contain lower-case letters, digits and dashes, and must not be that of a built-in role"
+        )
     if len(description) > DESCRIPTION_CHARACTERS_MAX or any(ord(character) < 32 for character in description):
-        raise RoleInvalid(f"a role's description has {DESCRIPTION_CHARACTERS_MAX} characters at most, in one line")
+        raise RoleInvalid(f"a role's description must be one line of at most {DESCRIPTION_CHARACTERS_MAX} characters")
     wanted = frozenset(permissions)
     known = {permission.value: permission for permission in GRANTABLE}
     unknown = sorted(wanted - set(known))
     if unknown or not wanted:
-        raise RoleInvalid(f"a role has one or more of the permissions {', '.join(sorted(known))}", {"unknown": unknown})
+        raise RoleInvalid(
+            f"a role needs one or more of the permissions {', '.join(sorted(known))}", {"unknown": unknown}
+        )
     return Role(name, description, frozenset(known[value] for value in wanted))
 
 
@@ -116,9 +122,9 @@ def put(connection: Connection, role: Role, now_ms: int) -> None:
 def remove(connection: Connection, name: str) -> None:
     """Raises RoleUnknown, RoleInvalid for a built-in role, RoleInUse."""
     if require(connection, name).built_in:
-        raise RoleInvalid(f"{name} is built in and stays")
+        raise RoleInvalid(f"the role {name} is built in and cannot be changed or removed")
     if connection.execute(_USED, {"role": name}).first() is not None:
-        raise RoleInUse(f"the role {name} is granted: revoke its grants first")
+        raise RoleInUse(f"the role {name} is in use: revoke its grants first")
     connection.execute(delete(roles).where(roles.c.name == name))
     announce(connection, topics.ACCESS)
 

@@ -18,7 +18,7 @@ from entrepot.identity.users import ROBOT
 from entrepot.principal import ANONYMOUS, Caller, Origin
 
 T = TypeVar("T")
-FLOOD = "too many of these in a short time: only counted"
+FLOOD = "too many such events in a short time: further ones are only counted"
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +37,7 @@ async def keep(app: App, caller: Caller, act: Act) -> None:
     try:
         await app.database.write(record.write, composed)
     except Unavailable as error:
-        log.error("the record of %s waits: %s", act.action, error.message)
+        log.error("the audit record of %s cannot be written yet: %s", act.action, error.message)
         app.pulls.add_late(composed)
 
 
@@ -93,7 +93,7 @@ async def fail(app: App, origin: Origin, act: Act) -> int:
 
 def too_many(app: App, caller: Caller) -> None:
     """Record that requests of this user, or of nobody from this address, are refused: once for each and half minute."""
-    act = Act(Action.REQUEST_LIMIT, "", outcome=REFUSED, reason="too many requests: only counted")
+    act = Act(Action.REQUEST_LIMIT, "", outcome=REFUSED, reason="too many requests: further ones are only counted")
     app.pulls.add_flood(app.clock(), caller, act)
 
 

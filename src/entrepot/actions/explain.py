@@ -54,7 +54,7 @@ def refusal(decision: Decision) -> Denied:
         where = f"in {asked.path}" if placed and asked.path is not None else "in this registry"
     if decision.beyond is Beyond.LIMITS:
         return Denied(
-            f"the token that you use is limited, and does not reach {permission.value} {where}",
+            f"your token is limited and does not allow {permission.value} {where}",
             {"permission": permission.value},
         )
     held, needed = decision.roles_held, roles.having(permission)
@@ -83,10 +83,10 @@ def _because(
     if decision.beyond is Beyond.SCOPES:
         said.append(f"The bearer token was not issued for {_what(asked)}.")
     if user is not None and decision.why is Why.ADMINISTRATOR:
-        return [*said, f"{user.key} is an administrator, and may do everything."]
+        return [*said, f"{user.key} is an administrator and may do everything."]
     if user is not None and decision.why is Why.ACCOUNT:
         if user.gone:
-            return [*said, f"{user.key} is not known to the provider {user.provider} any more, or disabled there."]
+            return [*said, f"The provider {user.provider} no longer knows {user.key}, or has disabled the user."]
         return [*said, f"{user.key} is disabled in this registry."]
     if decision.why is Why.GRANT:
         return [*said, *(_applies(entry, asked) for entry in considered if not entry.missing)]
@@ -94,7 +94,7 @@ def _because(
         said.append(_of_visibility(found, asked, closely=closely))
     if decision.why is Why.NOTHING:
         said += _nearly(considered)
-        said.append(f"No grant that {asked.context.caller.principal.key} has allows {_what(asked)}.")
+        said.append(f"No grant of {asked.context.caller.principal.key} allows {_what(asked)}.")
     return said
 
 
@@ -114,7 +114,7 @@ def _through(entry: Considered) -> str:
 def _of_visibility(found: Visibility, asked: Asked, *, closely: bool) -> str:
     source = "the whole registry" if found.source == "" else found.source
     if found.public:
-        return f"{asked.path} is public (by the setting of {source}): anybody may pull from it."
+        return f"{asked.path} is public (by the setting of {source}): everyone may pull from it."
     if closely and found.source is not None:
         return f"{asked.path} is private (by the setting of {source})."
     return f"{asked.path} is not public."
@@ -128,16 +128,18 @@ def _nearly(considered: list[Considered]) -> list[str]:
         of = f"Grant {right.grant_id} of the role {right.role.name} in {right.place}"
         if entry.lapsed and right.expires_at_ms is not None:
             ended = datetime.fromtimestamp(right.expires_at_ms / 1000, UTC).isoformat(timespec="seconds")
-            said.append(f"{of} would allow it, but expired at {ended}.")
+            said.append(f"{of} would allow it, but it expired at {ended}.")
         elif entry.unmet:
-            said.append(f"{of} would allow it, but its condition does not hold for this request: {right.condition}")
+            said.append(f"{of} would allow it, but this request does not meet its condition: {right.condition}")
     return said
 
 
 def _of_limits(decision: Decision) -> str:
     principal = decision.asked.context.caller.principal
     limits = "; ".join(limit_text(limit) for limit in principal.limits or ()) or "nothing"
-    return f"The token {principal.credential.id} is limited to {limits}: that does not reach {_what(decision.asked)}."
+    return (
+        f"The token {principal.credential.id} is limited to {limits}, which does not include {_what(decision.asked)}."
+    )
 
 
 def _advice(decision: Decision, user: User | None, considered: list[Considered]) -> list[str]:
@@ -145,11 +147,11 @@ def _advice(decision: Decision, user: User | None, considered: list[Considered])
         return []
     advice = []
     if decision.beyond is Beyond.LIMITS:
-        advice.append("Use another token, or make one whose limits reach that far.")
+        advice.append("Use another token, or create one whose limits include this.")
     if decision.beyond is Beyond.SCOPES:
-        advice.append("Ask the token service for a token with the scope for it.")
+        advice.append("Get a token with the scope for it from the token service.")
     if user is not None and decision.why is Why.ACCOUNT:
-        enable = f"Enable the user at {user.provider}, and sign in again." if user.gone else ""
+        enable = f"Enable the user in {user.provider}, then sign in again." if user.gone else ""
         advice.append(enable or "Ask an administrator to enable the user.")
     if decision.why is Why.NOTHING:
         advice += _ask_for_a_role(decision.asked, considered)
@@ -165,7 +167,7 @@ def _ask_for_a_role(asked: Asked, considered: list[Considered]) -> list[str]:
     if any(entry.lapsed for entry in considered):
         advice.append(f"Ask {whom} to renew the grant that has expired.")
     if any(entry.unmet for entry in considered):
-        advice.append("Do it as the condition wants: from that address, at that time, with that client or credential.")
+        advice.append("Meet the condition: use the address, the time, the client or the credentials that it requires.")
     needed = roles.having(asked.permission)
     if asked.permission not in PLACED:
         needed = [f"{role}, for the whole registry" for role in needed]

@@ -150,7 +150,7 @@ async def _continue(app: App, session: UploadSession, offset: int | None) -> _Re
     state = recorder.state
     if offset is not None and offset != state.offset:
         raise BadRange(
-            f"the next byte of this upload is {state.offset}, not {offset}: go on from there", {"offset": state.offset}
+            f"the upload's next byte is {state.offset}, not {offset}: continue from there", {"offset": state.offset}
         )
     return recorder
 

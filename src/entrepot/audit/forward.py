@@ -110,8 +110,10 @@ class Forwarder:
             target.failures += 1
             wait = min(BACK_OFF_SECONDS_MAX, BACK_OFF_SECONDS_MIN * 2 ** (target.failures - 1))
             target.again_at = time.monotonic() + wait
-            reason = error.message if isinstance(error, EntrepotError) else f"no answer in {DELIVER_SECONDS:g} s"
-            log.warning("audit records are not forwarded to %s, again in %g s: %s", target.name, wait, reason)
+            reason = error.message if isinstance(error, EntrepotError) else f"no response within {DELIVER_SECONDS:g} s"
+            log.warning(
+                "audit records could not be forwarded to %s, trying again in %g s: %s", target.name, wait, reason
+            )
             self._on_failure(target.name, 1)
             await database.write(_failed, target.name, self._id, reason, self._clock(), durable=False)
             return False
@@ -155,7 +157,7 @@ def _targets(settings: AuditSettings, outbound: Outbound) -> list[_Target]:
                 "POST", settings.http_url, ca_file=settings.http_ca_file, headers=headers, content=content
             )
             if not answer.is_success:
-                raise CollectorRefuses(f"the collector answered {answer.status_code}")
+                raise CollectorRefuses(f"the collector responded with status {answer.status_code}")
 
         found.append(_Target(HTTP, by_http))
     return found

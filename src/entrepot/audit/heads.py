@@ -68,7 +68,7 @@ async def check_end(database: Database, witness: Witness) -> None:
     sealed, hash_ = await database.look_up(_sealed_and_signed, kept["seq"])
     if sealed < kept["seq"] or hash_ != kept["hash"]:
         raise ChainBroken(
-            f"the audit log in the database is not the one that was signed up to record {kept['seq']} at "
+            f"the audit log in the database differs from the one that was signed up to record {kept['seq']} at "
             f"{kept['time']}: it ends with record {sealed}, or records were replaced. Nothing newer is signed. If an "
             f"older backup was restored on purpose, run {ACCEPT}; if not, find out who writes to the database"
         )
@@ -140,6 +140,6 @@ def _records(connection: Connection, after: int, last_seq: int) -> list[Row[Any]
 
 def _broken(seq: int) -> ChainBroken:
     return ChainBroken(
-        f"the audit log was changed in the database, at record {seq}: no newer record is signed. Export it, compare it "
+        f"the audit log was changed in the database at record {seq}: no newer record is signed. Export it, compare it "
         "with archived segments and with what was forwarded, and find out who writes to the database"
     )

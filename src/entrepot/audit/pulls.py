@@ -182,8 +182,8 @@ class PullLog:
             if isinstance(error, asyncio.CancelledError):
                 raise
             count = len(self._gathered) + len(self._late)
-            log.error("the audit log cannot be written, %d records wait: %s", count, error)
+            log.error("the audit log cannot be written, %d records are waiting: %s", count, error)
             return
         if self._lost:
-            log.error("%d records were lost to the audit log while it could not be written", self._lost)
+            log.error("%d records were lost because the audit log could not be written", self._lost)
             self._lost = 0

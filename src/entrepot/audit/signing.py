@@ -53,5 +53,5 @@ def load_public(pem: bytes) -> Ed25519PublicKey:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise KeyInvalid("this is no public key of an audit log: use what `entrepot audit public-key` prints")
+        raise KeyInvalid("this is not the public key of an audit log: use the output of `entrepot audit public-key`")
     return key

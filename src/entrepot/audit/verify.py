@@ -91,7 +91,7 @@ def verify_files(
                 _add(report, 1, "gap", f"{between}: what is between them is missing")
             if position == len(paths) - 1 and report.last < known.seq:
                 gone = f"records {report.last + 1} to {known.seq} are missing at the end"
-                _add(report, 1, "removed", f"{gone}: {known.source} had them, the log was set back")
+                _add(report, 1, "removed", f"{gone}: {known.source} had them, so an older log was restored")
         yield path, report
         before = report
 
@@ -126,7 +126,7 @@ def _check_continues(before: Report, report: Report) -> None:
         between = f"it begins with record {report.first}, and the file before it ends with record {before.last}"
         _add(report, 1, "gap", f"{between}: a file is missing, or they are in another order")
     elif report.previous != before.hash:
-        _add(report, 1, "gap", f"it does not continue the file before it: record {before.last} had another hash there")
+        _add(report, 1, "gap", f"it does not continue the file before it, where record {before.last} had another hash")
 
 
 def _add(report: Report, line: int, kind: str, message: str) -> None:
@@ -162,7 +162,7 @@ class _Verifier:
     def line(self, line: bytes) -> None:
         self._number += 1
         if self._closed:
-            self.problem("inserted", "there is something after the closing line")
+            self.problem("inserted", "there is more after the closing line")
             return
         parsed = self._parsed(line)
         kind = parsed.get("type") if parsed is not None else None
@@ -172,7 +172,7 @@ class _Verifier:
         self._digest.update(line)
         if self._number == 1:
             if kind != "header":
-                self.problem("cut", "the file does not begin with a header: its beginning is cut off, or was moved")
+                self.problem("cut", "the file does not begin with a header: its beginning was cut off or moved")
                 self._begin_anywhere(parsed)
             elif parsed is not None:
                 self._header(parsed)
@@ -186,13 +186,13 @@ class _Verifier:
         elif kind == "header":
             self.problem("inserted", "there is a header in the middle of the file")
         else:
-            self.problem("changed", "this line is none of an audit log")
+            self.problem("changed", "this line does not belong to an audit log")
 
     def end(self) -> Report:
         if self._number == 0:
             self.problem("cut", "the file is empty")
         elif not self._closed:
-            self.problem("cut", "the closing line is missing: the end of the file is cut off")
+            self.problem("cut", "the closing line is missing: the end of the file was cut off")
         return self._report
 
     def _parsed(self, line: bytes) -> dict[str, Any] | None:
@@ -206,20 +206,22 @@ class _Verifier:
         ended = "" if line.endswith(b"\n") else ", or cut off"
         # A record whose line was spoilt is still that record: the next one is not to be called displaced.
         where = f" (record {self._expected} is expected here)" if self._expected else ""
-        self.problem("changed", f"this line was changed{ended}: it is not as an export writes it{where}")
+        self.problem("changed", f"this line was changed{ended}: an export does not write it like this{where}")
         self._certain = False
         return None
 
     def _header(self, header: dict[str, Any]) -> None:
         if header.get("format") != FORMAT:
-            self.problem("format", f"the format is {header.get('format')!r}: this program knows {FORMAT}")
+            self.problem("format", f"the format is {header.get('format')!r}, but this program knows only {FORMAT}")
         first, last, previous = header.get("first"), header.get("last"), header.get("previous")
         if not isinstance(first, int) or not isinstance(last, int) or not is_hash(previous):
             self.problem("changed", "the header was changed: it does not say which records follow")
             self._certain = False
             return
         if header.get("key_id") != self._key_id:
-            self.problem("key", f"the file is signed with the key {header.get('key_id')}, and this is {self._key_id}")
+            self.problem(
+                "key", f"the file is signed with the key {header.get('key_id')}, but the key given is {self._key_id}"
+            )
         self._header_seen = True
         self._report.first, self._report.last, self._report.previous = first, last, str(previous)
         self._expected, self._stated_at = first, first - 1
@@ -253,7 +255,7 @@ class _Verifier:
         known = self._known
         if known is not None and seq == known.seq and self._certain and self._hash != known.hash:
             self.problem(
-                "changed", f"{known.source} had another hash for record {seq}: what is up to there was replaced"
+                "changed", f"{known.source} had another hash for record {seq}: the log up to there was replaced"
             )
 
     def _is_in_place(self, seq: int) -> bool:
@@ -268,7 +270,7 @@ class _Verifier:
             if self._found(seq):
                 self.problem("moved", f"record {seq} is not in its place: it comes after record {self._expected - 1}")
             else:
-                self.problem("inserted", f"record {seq} is there again after record {self._expected - 1}: inserted")
+                self.problem("inserted", f"record {seq} is repeated after record {self._expected - 1}: it was inserted")
             return False
         return True
 
@@ -276,7 +278,7 @@ class _Verifier:
         if len(self._missing) < MISSING_MAX:
             self._missing.append((first, last))
         named = f"record {first} is" if first == last else f"records {first} to {last} are"
-        self.problem("removed", f"{named} missing before record {last + 1}: removed, or moved")
+        self.problem("removed", f"{named} missing before record {last + 1}: removed or moved")
 
     def _found(self, seq: int) -> bool:
         """Whether this record was missed before; it is not any more."""
@@ -292,7 +294,7 @@ class _Verifier:
         self._report.records += 1
         record, stated = line.get("record"), line.get("hash")
         if not isinstance(record, dict) or not is_hash(stated) or len(line) != 4:
-            self.problem("changed", f"record {seq} was changed: it is not as an export writes it")
+            self.problem("changed", f"record {seq} was changed: an export does not write it like this")
             self._certain = False
             return
         if self._certain and link(self._hash, hash_of(canonical(record)), seq) != stated:
@@ -308,7 +310,7 @@ class _Verifier:
         self._report.hidden += 1
         record_hash = line.get("record_hash")
         if not is_hash(record_hash) or len(line) != 3:
-            self.problem("changed", f"the hidden record {seq} was changed: it is not as an export writes it")
+            self.problem("changed", f"the hidden record {seq} was changed: an export does not write it like this")
             self._certain = False
             return
         if self._certain:
@@ -317,7 +319,9 @@ class _Verifier:
     def _head(self, head: dict[str, Any]) -> None:
         seq = head.get("seq")
         if seq != self._expected - 1:
-            self.problem("moved", f"the signed head of record {seq} is not after that record: moved, or inserted")
+            self.problem(
+                "moved", f"the signed head of record {seq} does not follow that record: it was moved or inserted"
+            )
             return
         if not self._is_ours(head, f"the signed head of record {seq}"):
             return
@@ -330,8 +334,8 @@ class _Verifier:
             since = self._stated_at + 1 if self._stated_at < self._expected - 1 else self._report.first
             self.problem(
                 "changed",
-                f"{what} is of other records than those up to {self._expected - 1}: "
-                f"something from record {since} on was changed and hashed anew",
+                f"{what} does not match the records up to {self._expected - 1}: "
+                f"something from record {since} on was changed and hashed again",
             )
         self._hash = str(signed.get("hash"))
         self._certain, self._stated_at = True, self._expected - 1
@@ -347,7 +351,7 @@ class _Verifier:
             self._gone(self._expected, last)
             self._certain = False
         elif last != self._expected - 1 and self._expected:
-            self.problem("inserted", f"the export ended with record {last}, and there are more after it")
+            self.problem("inserted", f"the export ended with record {last}, but there are more after it")
         if not self._header_seen:
             report.last = self._expected - 1
         elif report.last != last:
@@ -357,17 +361,19 @@ class _Verifier:
             report.hash = self._hash
         if closing.get("count") != report.records:
             self.problem(
-                "removed", f"the export had {closing.get('count')} records shown, and this has {report.records}"
+                "removed", f"the export contained {closing.get('count')} records, but this file has {report.records}"
             )
         if closing.get("lines") != self._digest.hexdigest() and not report.problems_count:
-            self.problem("changed", "the header or the signed heads were changed: the records themselves are whole")
+            self.problem("changed", "the header or the signed heads were changed: the records themselves are intact")
 
     def _is_ours(self, signed: dict[str, Any], what: str) -> bool:
         if signed.get("key_id") != self._key_id:
-            self.problem("key", f"{what} is signed with the key {signed.get('key_id')}, and this is {self._key_id}")
+            self.problem(
+                "key", f"{what} is signed with the key {signed.get('key_id')}, but the key given is {self._key_id}"
+            )
             return False
         if not is_signed(self._key, signed):
-            self.problem("signature", f"the signature of {what} is not valid: it was changed, or somebody else made it")
+            self.problem("signature", f"the signature of {what} is not valid: it was changed or made by somebody else")
             return False
         return True
 

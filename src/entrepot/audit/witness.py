@@ -43,7 +43,7 @@ class Witness:
         except (OSError, ValueError) as error:
             raise self._unreadable(str(error)) from error
         if not isinstance(head, dict) or not is_signed(self.key.public_key(), head):
-            raise self._unreadable("it is not signed with the key of the audit log")
+            raise self._unreadable("it is not signed with the audit log's key")
         return head
 
     def keep(self, head: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ class Witness:
                 os.fsync(file.fileno())
             draft.replace(self.path)
         except OSError as error:
-            log.warning("the end of the audit log cannot be kept at %s: %s", self.path, error)
+            log.warning("the end of the audit log could not be saved at %s: %s", self.path, error)
 
     def _unreadable(self, reason: str) -> ChainBroken:
         return ChainBroken(

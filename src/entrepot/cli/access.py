@@ -14,28 +14,28 @@ from entrepot.errors import Denied
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Who may what, and why.", no_args_is_help=True)
+app = typer.Typer(help="Find out who may do what, and why.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Who may what, and why."""
+    """Find out who may do what, and why."""
 
 
 @app.command()
 @remote
 def explain(
     client: "Client",
-    user: Annotated[str, typer.Argument(help="As local:alice; robot:team/ci; anonymous; me.")],
-    action: Annotated[str, typer.Argument(help="pull, push, delete, or a permission, as grant:write.")],
-    resource: Annotated[str, typer.Argument(help="As repository:team/app, namespace:team, or registry.")] = "",
+    user: Annotated[str, typer.Argument(help="For example local:alice, robot:team/ci, anonymous or me.")],
+    action: Annotated[str, typer.Argument(help="pull, push, delete, or a permission such as grant:write.")],
+    resource: Annotated[str, typer.Argument(help="repository:team/app, namespace:team, or registry.")] = "",
     token: Annotated[
-        str, typer.Option("--token", metavar="ID", help="With the limits of this token of the user.")
+        str, typer.Option("--token", metavar="ID", help="Apply the limits of this token, which belongs to the user.")
     ] = "",
-    address: Annotated[str, typer.Option("--address", help="As if the request came from there.")] = "",
+    address: Annotated[str, typer.Option("--address", help="Assume that the request comes from this address.")] = "",
     json: JSON = False,
 ) -> None:
-    """Say whether a user may do something, and why. Ends with 4 if not."""
+    """Say whether a user may do something, and why. The exit status is 4 if not."""
     asked = {"me": "", "anonymous": "anonymous"}.get(user)
     who = reference(user) if asked is None else asked
     found = client.get("/access/explain", user=who, action=action, resource=resource, token=token, address=address)

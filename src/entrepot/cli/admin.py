@@ -1,4 +1,4 @@
-"""`entrepot admin …`: on the data directory, when nobody can sign in any more."""
+"""`entrepot admin …`: works on the data directory, for when nobody can sign in any more."""
 
 from typing import Annotated
 
@@ -8,26 +8,29 @@ from entrepot.cli.options import ConfigFile, Data
 from entrepot.cli.output import exact, say
 from entrepot.cli.secret_input import Generate, PasswordStdin, new_password
 
-app = typer.Typer(help="When nobody can sign in any more: on the data directory.", no_args_is_help=True)
+app = typer.Typer(help="Repair access when nobody can sign in. Works on the data directory.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """When nobody can sign in any more: on the data directory."""
+    """Repair access when nobody can sign in. Works on the data directory."""
 
 
 @app.command("reset-password")
 def reset_password(
-    name: Annotated[str, typer.Argument(metavar="[USER]", help="A user of this registry.")] = "admin",
+    name: Annotated[str, typer.Argument(metavar="[USER]", help="A local user.")] = "admin",
     administrator: Annotated[
-        bool, typer.Option("--administrator", help="Make the user an administrator; add the user if there is none.")
+        bool,
+        typer.Option(
+            "--administrator", help="Make the user an administrator, and create the user if it does not exist."
+        ),
     ] = False,
     password_stdin: PasswordStdin = False,
     generate: Generate = False,
     data: Data = None,
     config: ConfigFile = None,
 ) -> None:
-    """Set the password of a user, enable the user, and forget wrong passwords. The registry may be running."""
+    """Set a user's password, enable the user and reset failed attempts. The registry may be running."""
     from entrepot.actions.manage import recover
     from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
@@ -43,6 +46,6 @@ def reset_password(
     direct.change(
         settings, act, recover.reset_password, name, password_hash, system_clock(), administrator=administrator
     )
-    say(f"the password of {name} is changed{', who is an administrator' if administrator else ''}")
+    say(f"changed the password of {name}{', who is an administrator' if administrator else ''}")
     if generated:
         exact(password)

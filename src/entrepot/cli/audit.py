@@ -1,4 +1,4 @@
-"""`entrepot audit …`: by the API, on the registry's database itself, and, to verify, on nothing but files."""
+"""`entrepot audit …`: uses the API or the registry's database; `verify` needs only files."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,11 +30,11 @@ from entrepot.errors import Invalid
 
 HASH_CHARACTERS_SHOWN = 16
 
-app = typer.Typer(help="The audit log: export it, and verify what was exported.", no_args_is_help=True)
+app = typer.Typer(help="Read, export and verify the audit log.", no_args_is_help=True)
 
 
 class Format(StrEnum):
-    """Of an export."""
+    """The format of an export."""
 
     JSONL = "jsonl"
     CEF = "cef"
@@ -46,18 +46,20 @@ app.command("list")(audit_log.listing)
 @app.command()
 def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Exports or archived segments, oldest first.")],
-    key: Annotated[Path, typer.Option("--key", metavar="PEM", help="What `entrepot audit public-key` printed.")],
+    key: Annotated[
+        Path, typer.Option("--key", metavar="PEM", help="The public key, as `entrepot audit public-key` printed it.")
+    ],
     since: Annotated[
         str | None,
         typer.Option(
             "--since",
             metavar="EXPORT|SEQ:HASH",
-            help="An earlier export, or a record's number and hash that you kept: it must still be so.",
+            help="An earlier export, or the number and hash of a record that you kept. The log must continue from it.",
         ),
     ] = None,
     json: JSON = False,
 ) -> None:
-    """Verify exported files, offline: nothing but the files and the public key is read."""
+    """Verify exported files offline. Only the files and the public key are read."""
     public = load_public(key.read_bytes())
     known = _known(since, public) if since is not None else None
     whole = True
@@ -72,7 +74,7 @@ def verify(
             total = report.records + report.hidden
             numbers = f" ({report.first} to {report.last})" if total else ""
             line(
-                f"{path}: whole, {total} records{numbers}{hidden}, signed heads: {report.heads}, "
+                f"{path}: intact, {total} records{numbers}{hidden}, signed heads: {report.heads}, "
                 f"exported {report.closed_at}"
             )
         else:
@@ -102,9 +104,9 @@ def export_command(
     address: Address = "",
     outcome: Outcome = "",
     format_: Annotated[Format, typer.Option("--format", help="Only jsonl can be verified.")] = Format.JSONL,
-    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to this file.")] = None,
 ) -> None:
-    """Write the log to the standard output. What the filter leaves out is hidden, not missing."""
+    """Export the log to standard output. A JSONL export keeps the hashes of records that the filter leaves out."""
     if not is_direct(url, data, config):
         asked = {
             "format": format_.value,
@@ -152,7 +154,7 @@ def export_command(
 
 @app.command("public-key")
 def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None) -> None:
-    """Print the key that verifies exports, as PEM. Keep a copy where the registry's operators cannot change it."""
+    """Print the public key that verifies exports (PEM). Keep a copy where the registry's operators cannot change it."""
     if not is_direct(url, data, config):
         with connect(url, ca_file) as client:
             found = load_public(client.get("/audit/public-key")["public_key"].encode())
@@ -166,16 +168,16 @@ def public_key(url: Url = None, ca_file: CaFile = None, data: Data = None, confi
 def accept_restored(
     data: Data = None,
     config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Go on signing the log as the database has it, after a backup was restored on purpose.
+    """Continue the audit log from the database's state, after you restored a backup on purpose.
 
-    Run it once for each replica's keys. The log itself tells who did so, and which records are not in it any more.
+    Run this once for each replica's keys directory. The log records who did it and which records are gone.
     """
     settings = direct.load(data, config)
     keys = direct.keys_of(settings)
     kept_here = witness.at(settings.keys_directory, keys.audit)
-    if not yes and not confirm("Records that were signed and are not in the database are lost. Go on?"):
+    if not yes and not confirm("Signed records that are not in the database are lost for good. Continue?"):
         raise Invalid("nothing was changed")
 
     async def run(database: Database) -> tuple[int, dict[str, object]]:
@@ -190,15 +192,15 @@ def accept_restored(
         return await heads.accept(database, kept_here), before
 
     seq, before = direct.work(settings, run)
-    had = f"; it had been signed up to record {before['signed_seq']}" if before else ""
-    say(f"the audit log goes on from what is signed in the database, record {seq}{had}")
+    had = f"; before, it was signed up to record {before['signed_seq']}" if before else ""
+    say(f"the audit log continues from record {seq}, the last one signed in the database{had}")
 
 
 @app.command()
 def status(
     url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None, json: JSON = False
 ) -> None:
-    """Show how far the log is sealed, signed, archived and forwarded."""
+    """Show up to which record the log is sealed, signed, archived and forwarded."""
     if not is_direct(url, data, config):
         with connect(url, ca_file) as client:
             show_one(client.get("/audit/status"), json=json)
@@ -233,18 +235,20 @@ def status(
 
 
 def _known(text: str, key: Ed25519PublicKey) -> verification.Known:
-    """What somebody kept of the log. Raises Invalid."""
+    """Parse what somebody kept of the log. Raises Invalid."""
     seq, _, hash_ = text.partition(":")
     if seq.isdecimal() and verification.is_hash(hash_):
         return verification.Known(int(seq), hash_, text)
     report = verification.verify(verification.read_lines(Path(text)), key)
     if not report.whole:
-        raise Invalid(f"{text} is neither a record's number and hash nor a whole export: {report.problems[0].message}")
+        raise Invalid(
+            f"{text} is neither a record's number and hash nor an intact export: {report.problems[0].message}"
+        )
     return verification.Known(report.last, report.hash, text)
 
 
 def _time(text: str | None) -> int | None:
-    """A time without a zone is UTC. Raises Invalid."""
+    """Parse a time; UTC unless it has a zone. Raises Invalid."""
     if text is None:
         return None
     try:
@@ -254,5 +258,5 @@ def _time(text: str | None) -> int | None:
         # Beyond the first and the last day, it may be in no year at all in UTC.
         moment = moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
     except (ValueError, OverflowError):
-        raise Invalid(f"{text!r} is no time: write it as 2026-11-25T10:00:00Z or 2026-11-25") from None
+        raise Invalid(f"{text!r} is not a valid time: write it as 2026-11-25T10:00:00Z or 2026-11-25") from None
     return round(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""`entrepot audit list`, and the export, by the API."""
+"""`entrepot audit list`, and the export through the API."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -15,15 +15,18 @@ from entrepot.cli.values import moment
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Not before: 2026-11-25T10:00Z.")]
-To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time.")]
-Actor = Annotated[str, typer.Option("--actor", help="Only what this user did, as in local:alice.")]
-ActionOption = Annotated[str, typer.Option("--action", help="Only this, as in manifest:push.")]
-Resource = Annotated[str, typer.Option("--resource", help="Only this, as in repository:team/app.")]
-Below = Annotated[str, typer.Option("--below", help="Only what is below this namespace.")]
-OfDigest = Annotated[str, typer.Option("--digest", help="Only what has this digest.")]
-Address = Annotated[str, typer.Option("--address", help="Only what came from this address.")]
-Outcome = Annotated[str, typer.Option("--outcome", help="done, refused or failed.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Only records from this time on, such as 2026-11-25T10:00Z."),
+]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Only records before this time.")]
+Actor = Annotated[str, typer.Option("--actor", help="Only what this user did, such as local:alice.")]
+ActionOption = Annotated[str, typer.Option("--action", help="Only this action, such as manifest:push.")]
+Resource = Annotated[str, typer.Option("--resource", help="Only this resource, such as repository:team/app.")]
+Below = Annotated[str, typer.Option("--below", help="Only repositories and namespaces below this namespace.")]
+OfDigest = Annotated[str, typer.Option("--digest", help="Only records with this digest.")]
+Address = Annotated[str, typer.Option("--address", help="Only requests from this address.")]
+Outcome = Annotated[str, typer.Option("--outcome", help="Only this outcome: done, refused or failed.")]
 
 
 @remote
@@ -38,10 +41,10 @@ def listing(
     digest: OfDigest = "",
     address: Address = "",
     outcome: Outcome = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Records at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most records to show.")] = 100,
     json: JSON = False,
 ) -> None:
-    """List records of the audit log, the newest first."""
+    """List records of the audit log, newest first."""
     query = {
         "from": moment(from_),
         "to": moment(to),
@@ -66,7 +69,7 @@ def listing(
 
 
 def export_from(client: "Client", query: Mapping[str, object], output: Path | None) -> None:
-    """Write the export that the registry makes to a file or the standard output."""
+    """Write the registry's export to a file or to standard output."""
     pieces = client.download("/audit/export", **query)
     with waiting("exporting") if output is not None else nullcontext(), data_to(output) as put:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""The API of a running registry: JSON in, JSON out, and what is refused as an error that says why."""
+"""A client for the API of a running registry: JSON in, JSON out; refusals become errors that say why."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ API = "/api/v1"
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 PAGE_ENTRIES = 1000
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
-"""Of an answer that is not written to a file: a page of a list is a few hundred kilobytes."""
+"""The limit for a response that is held in memory; a page of a list is a few hundred kilobytes."""
 _OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
 SESSION_COOKIE = "entrepot_session"
@@ -36,7 +36,7 @@ _ADVICE = {401: "sign in with: entrepot login"}
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a request shows to be somebody's: one of these, or nothing."""
+    """The credentials of a request: one of these, or none."""
 
     token: str = ""
     password: tuple[str, str] | None = None
@@ -45,7 +45,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is None for an answer without one; `tag` is the resource's entity tag."""
+    """A response. `body` is None if there is none; `tag` is the resource's entity tag."""
 
     status: int
     body: Any
@@ -53,13 +53,13 @@ class Answer:
 
 
 class Client:
-    """One registry. Use it as a context manager. Every call raises a kind of EntrepotError for what is refused."""
+    """A client of one registry, used as a context manager. Calls raise an EntrepotError when they are refused."""
 
     def __init__(self, url: str, proof: Proof, ca_file: Path | None = None) -> None:
         self.url = url
         headers = {"User-Agent": "entrepot-cli", "Accept": "application/json"}
         if not (proof.token + proof.session).isascii():
-            raise Invalid("what is there as a token is none: it has characters that no header can carry")
+            raise Invalid("the token is not valid: it has characters that a header cannot contain")
         if proof.token:
             headers["Authorization"] = f"Bearer {proof.token}"
         if proof.session:
@@ -83,7 +83,7 @@ class Client:
         return self.ask("GET", path, query=query).body
 
     def pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """All entries of a list, page by page."""
+        """Yield all entries of a list, page by page."""
         after = ""
         while True:
             page = self.get(path, limit=PAGE_ENTRIES, after=after, **query)
@@ -91,11 +91,11 @@ class Client:
             if not page["next"]:
                 return
             if not page["items"] or page["next"] == after:
-                raise NotReachable(f"{self.url} is no Entrepot: its list does not end")
+                raise NotReachable(f"{self.url} is not an Entrepot registry: its list does not end")
             after = page["next"]
 
     def tag_names(self, repository: str) -> Iterator[str]:
-        """All names, page by page: the distribution API has them alone, which is several times faster."""
+        """Yield all tag names, page by page. The distribution API lists only names, which is several times faster."""
         path = f"/v2{path_of(repository)}/tags/list?n={PAGE_ENTRIES}"
         # Nothing else is asked for, whoever answers: the request shows who asks.
         while path.startswith("/v2/"):
@@ -120,7 +120,7 @@ class Client:
     def ask(
         self, method: str, path: str, body: object = None, *, query: Mapping[str, object] = {}, tag: str | None = None
     ) -> Answer:
-        """`query` without what is empty. With a `tag`, the resource is changed only if it is still that one."""
+        """Send a request, without empty query values. With `tag`, change the resource only if that is still its tag."""
         parameters = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "")}
         headers = {} if tag is None else {"If-Match": tag}
         with self._answering():
@@ -131,7 +131,7 @@ class Client:
         return Answer(response.status_code, self._json(response), response.headers.get("etag"))
 
     def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Post a form outside of the API; answers the status, which may be 400 or a redirect's, and the JSON."""
+        """Post a form outside the API. Returns the status, which may be 400 or a redirect, and the JSON."""
         with self._answering():
             response = self._send("POST", path, data=dict(fields))
         if response.status_code > 400:
@@ -140,7 +140,7 @@ class Client:
         return response.status_code, found if isinstance(found, dict) else {}
 
     def download(self, path: str, **query: object) -> Iterator[bytes]:
-        """The bytes of an answer as they come."""
+        """Yield the bytes of a response as they arrive."""
         parameters = {name.rstrip("_"): str(value) for name, value in query.items() if value not in (None, "")}
         with self._answering(), self._http.stream("GET", API + path, params=parameters) as response:
             if response.status_code >= 300:
@@ -149,13 +149,15 @@ class Client:
             yield from response.iter_bytes()
 
     def _send(self, method: str, url: str, **content: Any) -> httpx.Response:
-        """An answer of a size that there is memory for. Raises NotReachable for a larger one."""
+        """Send a request and read the response into memory. Raises NotReachable if it is too large."""
         with self._http.stream(method, url, **content) as response:
             received = bytearray()
             for piece in response.iter_bytes():
                 received += piece
                 if len(received) > ANSWER_BYTES_MAX:
-                    raise NotReachable(f"{self.url} is no Entrepot: its answer is larger than {ANSWER_BYTES_MAX} bytes")
+                    raise NotReachable(
+                        f"{self.url} is not an Entrepot registry: its response is larger than {ANSWER_BYTES_MAX} bytes"
+                    )
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_TRANSFER]
         return httpx.Response(
             response.status_code,
@@ -173,8 +175,8 @@ class Client:
             # The last two, when what the registry sent cannot be sent back to it.
             reason = str(error) or type(error).__name__
             if "CERTIFICATE_VERIFY_FAILED" in reason:
-                reason += "; name the authority that signed its certificate by --ca-file"
-            raise NotReachable(f"{self.url} is not reachable: {reason}") from error
+                reason += "; if its certificate is signed by a private authority, name that authority with --ca-file"
+            raise NotReachable(f"cannot reach {self.url}: {reason}") from error
 
     def _check(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -182,12 +184,14 @@ class Client:
             return
         if status < 400:
             location = response.headers.get("location", "")
-            raise NotReachable(f"{self.url} answers with a redirect to {location[:200]}: use the address it leads to")
+            raise NotReachable(f"{self.url} redirects to {location[:200]}: use that address instead")
         problem = self._json(response)
         detail = _detail(problem) if isinstance(problem, dict) else None
         if not isinstance(detail, str):
             if status == 404:
-                raise NotReachable(f"{self.url} is no Entrepot, or one without this: it does not know {API}")
+                raise NotReachable(
+                    f"{self.url} is not an Entrepot registry, or its version does not have this: it does not know {API}"
+                )
             detail = f"{self.url} answers {status} {response.reason_phrase}"
         message = f"{detail} ({advice})" if (advice := _ADVICE.get(status)) else detail
         if status >= 500:
@@ -202,12 +206,14 @@ class Client:
             return orjson.loads(response.content)
         except ValueError:
             if response.status_code < 300:
-                raise NotReachable(f"{self.url} answers, but is no Entrepot: what it sends is no JSON") from None
+                raise NotReachable(
+                    f"{self.url} responds, but is not an Entrepot registry: its response is not JSON"
+                ) from None
             return None
 
 
 def _detail(problem: dict[str, Any]) -> object:
-    """What the registry says is wrong: as its API does, or as it does everywhere else."""
+    """The registry's error message, in the form of the management API or of the distribution API."""
     match problem:
         case {"detail": str(detail)} | {"errors": [{"message": str(detail)}, *_]}:
             return detail
@@ -215,18 +221,18 @@ def _detail(problem: dict[str, Any]) -> object:
 
 
 def path_of(*parts: str) -> str:
-    """A path below the API, its parts percent-encoded; slashes in a part stay, as names have them.
+    """A path below the API with its parts percent-encoded. Slashes in a part stay, because names contain them.
 
-    Raises Invalid for a part that would lead elsewhere.
+    Raises Invalid for a part that would lead to another path.
     """
     for part in parts:
         if not {".", ".."}.isdisjoint(part.split("/")):
-            raise Invalid(f"{part} is not a name: no part of one is . or ..")
+            raise Invalid(f"{part} is not a valid name: no part of a name can be . or ..")
     return "".join("/" + quote(part, safe="/") for part in parts)
 
 
 def parse_url(text: str) -> str:
-    """The URL of a registry, `https://` unless it is of this machine or says otherwise. Raises Invalid."""
+    """Parse a registry's URL; `https://` is assumed unless it names this machine or a scheme. Raises Invalid."""
     try:
         if "://" not in text:
             text = f"{'http' if _is_loopback(urlsplit('//' + text).hostname) else 'https'}://{text}"
@@ -237,13 +243,13 @@ def parse_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
         raise Invalid(f"{text!r} is not the address of a registry: write it as https://registry.example")
     if parts.username is not None:
-        raise Invalid("leave the user out of the address, and give it with --username")
+        raise Invalid("leave the user name out of the address and give it with --username")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}"
 
 
 def is_open(url: str) -> bool:
-    """Whether others on the way can read what is sent."""
+    """Whether others on the network can read what is sent."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not _is_loopback(parts.hostname)
 
@@ -258,10 +264,10 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _authorities(file: Path) -> ssl.SSLContext:
-    """What the machine trusts, and the authority in the file. Raises Invalid."""
+    """The machine's trusted authorities, and those in the file. Raises Invalid."""
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(file)
     except OSError as error:
-        raise Invalid(f"{file} has no authority in it that can be read: {error}") from None
+        raise Invalid(f"{file} contains no readable certificate of an authority: {error}") from None
     return context

@@ -20,12 +20,12 @@ T = TypeVar("T")
 app = typer.Typer(help="Settings.", no_args_is_help=True)
 HIDDEN = "********"
 HARMLESS_OPTIONS = frozenset({"endpoint", "region", "bucket", "allow_http", "virtual_hosted_style_request"})
-"""Options of an object store that are shown. Any other one may be a secret, under whatever name."""
+"""The object store's options that are shown. Any other option may be a secret."""
 
 
 @app.command()
 def check(data: Data = None, config: ConfigFile = None) -> None:
-    """Say whether the settings are valid; all that is wrong at once."""
+    """Check the settings, and report all problems at once."""
     settings = settings_module.load(config, overrides={"data": data})
     problems = [problem for check_one in CHECKS if (problem := _problem(check_one, settings))]
     problems += [problem for one in settings.providers if (problem := _problem(_check_provider, one))]
@@ -61,7 +61,7 @@ def _check_certificate(settings: Settings) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:
         raise Invalid(
-            f"server.tls_cert and server.tls_key: {certificate} and {key} are no certificate and its key ({error})"
+            f"server.tls_cert and server.tls_key: {certificate} and {key} are not a certificate and its key ({error})"
         ) from None
 
 
@@ -73,12 +73,12 @@ def _check_provider(settings: ProviderSettings) -> None:
 
 
 CHECKS = (_check_database, check_storage, _check_listen, _check_certificate)
-"""What is wrong with the settings beyond their form; nothing is connected to."""
+"""Problems of the settings beyond their form. Connects to nothing."""
 
 
 @app.command()
 def show(data: Data = None, config: ConfigFile = None) -> None:
-    """Print the settings in force as JSON, without secrets."""
+    """Print the effective settings as JSON, without secrets."""
     settings = settings_module.load(config, overrides={"data": data})
     database_url(settings.database, settings.data)
     tree = settings.model_dump(mode="json")
@@ -90,7 +90,9 @@ def show(data: Data = None, config: ConfigFile = None) -> None:
 
 
 @app.command()
-def schema(markdown: Annotated[bool, typer.Option("--markdown", help="As a reference page.")] = False) -> None:
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a reference page in Markdown.")] = False,
+) -> None:
     """Print the JSON schema of the configuration file."""
     if not markdown:
         show_json(Settings.model_json_schema())
@@ -101,9 +103,8 @@ def schema(markdown: Annotated[bool, typer.Option("--markdown", help="As a refer
     page("| key | variable | default | meaning |\n|---|---|---|---|")
     for dotted, variable, default, meaning in settings_module.documented():
         page(f"| `{dotted}` | `{variable}` | {_default(default)} | {meaning} |")
-    page(
-        "\n## Providers\n\nEach is a table `[[providers]]` with a `type`; the variable has all of them as a JSON list."
-    )
+    page("\n## Providers\n\nEach provider is a table `[[providers]]` with a `type`.")
+    page("The variable takes all of them as a JSON list.")
     for kind, what, keys in settings_module.documented_providers():
         page(f"\n### `{kind}`\n\n{what}\n\n| key | default | meaning |\n|---|---|---|")
         for key, default, meaning in keys:
@@ -118,7 +119,7 @@ def _default(value: Any) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """The value, with every URL in it without its password and its query, where others have passwords, too."""
+    """The value, with passwords and queries removed from the URLs in it."""
     if isinstance(value, dict):
         return {key: without_secrets(one) for key, one in value.items()}
     if isinstance(value, list):

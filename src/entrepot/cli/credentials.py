@@ -1,4 +1,4 @@
-"""Where this user is signed in: `~/.config/entrepot/credentials.json`, readable by nobody else. Never a password."""
+"""Stored logins of this user: `~/.config/entrepot/credentials.json`, readable only by the user. No passwords."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ from entrepot.cli.errors import CredentialsUnreadable
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`token_id` is empty for a token that was brought along, which signing out leaves alone."""
+    """A stored login. `token_id` is empty for a token that the user supplied, which `logout` does not revoke."""
 
     user: str
     token: str = field(repr=False)
@@ -25,23 +25,23 @@ class Login:
 
 @dataclass(slots=True)
 class Logins:
-    """By the registry's URL; `current` is the one that commands are for."""
+    """Logins by the registry's URL; `current` is the registry that commands use."""
 
     current: str | None = None
     registries: dict[str, Login] = field(default_factory=dict)
 
 
 def path() -> Path:
-    """Raises CredentialsUnreadable where there is no home directory, as for a user id without a name."""
+    """The file's path. Raises CredentialsUnreadable without a home directory, as for a user id without a name."""
     base = os.environ.get("XDG_CONFIG_HOME")
     try:
         return (Path(base) if base else Path.home() / ".config") / "entrepot" / "credentials.json"
     except RuntimeError:
-        raise CredentialsUnreadable("there is no home directory: set HOME or XDG_CONFIG_HOME") from None
+        raise CredentialsUnreadable("you have no home directory: set HOME or XDG_CONFIG_HOME") from None
 
 
 def read() -> Logins:
-    """Raises CredentialsUnreadable."""
+    """Read the stored logins. Raises CredentialsUnreadable."""
     file = path()
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -50,12 +50,12 @@ def read() -> Logins:
     except FileNotFoundError:
         return Logins()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CredentialsUnreadable(f"{file} cannot be read ({error}): remove it, and sign in again") from None
+        raise CredentialsUnreadable(f"cannot read {file} ({error}): remove it and sign in again") from None
 
 
 @contextmanager
 def changing() -> Iterator[Logins]:
-    """What is changed in there is written; several commands at once wait for each other."""
+    """Change the stored logins under a lock; they are written at the end."""
     file = path()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file.with_name("credentials.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""Commands that work on the registry's database itself, whether or not the server runs."""
+"""Helpers for commands that work directly on the registry's database, whether or not the server runs."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from entrepot.settings import Settings
 from entrepot.telemetry.metrics import Metrics
 
 OPERATOR = "operator"
-"""The provider, in the audit log, of who has access to the data directory; the name is the operating system's."""
+"""The audit log's provider for people with access to the data directory, named as in the operating system."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,13 +32,13 @@ Ts = TypeVarTuple("Ts")
 
 
 def write(settings: Settings, function: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
-    """Call a domain's function in a transaction; workers that run see the change with their next request."""
+    """Call a domain's function in a transaction. Running workers see the change at their next request."""
 
     return work(settings, lambda database: database.write(function, *args))
 
 
 def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
-    """Call what takes more than one transaction."""
+    """Run work that takes more than one transaction."""
 
     async def run() -> T:
         database = open_database(settings.database, settings.data)
@@ -52,7 +52,7 @@ def work(settings: Settings, function: Callable[[Database], Awaitable[T]]) -> T:
 
 
 def upgrade(settings: Settings) -> bool:
-    """Bring the database to the newest schema; True when something was done. Raises SchemaTooNew."""
+    """Upgrade the database to the newest schema. Returns whether anything was done. Raises SchemaTooNew."""
     return schema.upgrade(database_url(settings.database, settings.data))
 
 
@@ -61,33 +61,33 @@ class RegistryMissing(NotFound):
 
 
 def load(data: Path | None, config: Path | None) -> Settings:
-    """The settings of the registry that a command's options name; `serve` and `migrate` make one, no other command.
+    """The settings of the registry that a command's options name. Only `serve` and `migrate` create a registry.
 
-    Raises SettingsInvalid, and RegistryMissing where there is none.
+    Raises SettingsInvalid, and RegistryMissing if there is no registry.
     """
     settings = settings_module.load(config, overrides={"data": data})
     if not schema.exists(database_url(settings.database, settings.data)):
-        where = "the database that database.url names" if settings.database.url else settings.data.absolute()
+        where = "the database at database.url" if settings.database.url else settings.data.absolute()
         raise RegistryMissing(
-            f"there is no registry in {where}: name its data directory with --data, and its settings with --config"
+            f"there is no registry in {where}: give its data directory with --data, and its settings file with --config"
         )
     return settings
 
 
 def keys_of(settings: Settings) -> Keys:
-    """The registry's own keys. Raises KeysUnreadable, and RegistryMissing where there are none."""
+    """The registry's own keys. Raises KeysUnreadable, and RegistryMissing if there are none."""
     directory = settings.keys_directory
     if not directory.is_dir():
         raise RegistryMissing(
-            f"there are no keys of a registry in {directory.absolute()}: name its data directory with --data"
+            f"there are no registry keys in {directory.absolute()}: give the registry's data directory with --data"
         )
     return load_or_make(directory)
 
 
 def operator_name() -> str:
-    """Whose process this is, by the kernel: variables such as LOGNAME say what anybody likes.
+    """The name of the process's user. It comes from the kernel, as variables such as LOGNAME can be set to anything.
 
-    In a container a number may have no name.
+    In a container, a user id may have no name.
     """
     uid = os.getuid()
     try:
@@ -97,26 +97,26 @@ def operator_name() -> str:
 
 
 def operator() -> Caller:
-    """Who runs this, and answers for it in the audit log."""
+    """The person running the command, as the audit log names them."""
     return Caller(Principal(OPERATOR, operator_name(), credential=CONSOLE), NOWHERE)
 
 
 def composed_record(act: Act) -> bytes:
-    """The record of what the operator does."""
+    """An audit record of an operator's act."""
     return record.compose(system_clock(), operator(), act)
 
 
 def change(
     settings: Settings, act: Act, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call a domain's function in a transaction, with a record of it in the audit log."""
+    """Call a domain's function in a transaction, and record it in the audit log."""
     return write(
         settings, record.with_record(lambda connection: function(connection, *args, **kwargs), composed_record(act))
     )
 
 
 def act(settings: Settings, action: Callable[[App, Caller], Awaitable[T]]) -> T:
-    """Have the operator do what the API lets its users do, by the same function."""
+    """Let the operator do what users do through the API, by the same function."""
 
     async def run() -> T:
         async with open_app(settings, Metrics()) as app:

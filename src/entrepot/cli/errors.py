@@ -1,4 +1,4 @@
-"""What can be wrong with a command beside what the registry says, and the exit statuses of all of it."""
+"""Errors of the command itself, and the exit status of every kind of error."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ class NotSignedIn(Unauthenticated):
 
 
 class NotReachable(Unavailable):
-    """Nobody answers, or somebody who is no Entrepot."""
+    """The registry does not respond, or it is not an Entrepot registry."""
 
     code = "not_reachable"
 
 
 class Changed(Conflict):
-    """Somebody else has changed it meanwhile."""
+    """Somebody else has changed the resource in the meantime."""
 
     code = "changed"
 
@@ -37,5 +37,5 @@ STATUSES: Mapping[type[EntrepotError], int] = {
 
 
 def status_of(error: EntrepotError) -> int:
-    """The most particular of its kinds decides."""
+    """The exit status of an error; its most specific kind decides."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), FAILED)

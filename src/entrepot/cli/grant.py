@@ -1,4 +1,4 @@
-"""`entrepot grant …`: who has which role where."""
+"""`entrepot grant …`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,11 @@ from entrepot.errors import Invalid
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Grants: who has which role where.", no_args_is_help=True)
-UserOption = Annotated[str | None, typer.Option("--user", help="A user or robot, as local:alice or robot:team/ci.")]
-GroupOption = Annotated[str | None, typer.Option("--group", help="A group, as local:developers.")]
+app = typer.Typer(help="Manage grants: who has which role, and where.", no_args_is_help=True)
+UserOption = Annotated[
+    str | None, typer.Option("--user", help="A user or robot, such as local:alice or robot:team/ci.")
+]
+GroupOption = Annotated[str | None, typer.Option("--group", help="A group, such as local:developers.")]
 COLUMNS = ("id", "role", "who", "place", "condition", "expires_at")
 
 
@@ -24,7 +26,7 @@ COLUMNS = ("id", "role", "who", "place", "condition", "expires_at")
 @remote
 def listing(
     client: "Client",
-    below: Annotated[str, typer.Option("--below", metavar="PATH", help="At this namespace and below it.")] = "",
+    below: Annotated[str, typer.Option("--below", metavar="PATH", help="Only in this namespace and below it.")] = "",
     user: UserOption = None,
     group: GroupOption = None,
     json: JSON = False,
@@ -39,22 +41,22 @@ def listing(
 @remote
 def add(
     client: "Client",
-    role: Annotated[str, typer.Argument(help="The role, as developer.")],
+    role: Annotated[str, typer.Argument(help="The role, such as developer.")],
     on: Annotated[
         str,
         typer.Option("--on", metavar="PLACE", help="registry, namespace:team, repository:team/app, pattern:team/*."),
     ],
     user: UserOption = None,
     group: GroupOption = None,
-    signed_in: Annotated[bool, typer.Option("--signed-in", help="Everybody who is signed in.")] = False,
-    everyone: Annotated[bool, typer.Option("--everyone", help="Everybody, signed in or not.")] = False,
+    signed_in: Annotated[bool, typer.Option("--signed-in", help="Everyone who is signed in.")] = False,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Everyone, signed in or not.")] = False,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="As 2027-01-01.")] = None,
     condition: Annotated[
-        str | None, typer.Option("--if", metavar="CEL", help="What must be true of a request.")
+        str | None, typer.Option("--if", metavar="CEL", help="A CEL condition that requests must meet.")
     ] = None,
     json: JSON = False,
 ) -> None:
-    """Give a role to somebody."""
+    """Grant a role."""
     body = {
         "role": role,
         "subject": _subject(user, group, signed_in=signed_in, everyone=everyone),
@@ -74,15 +76,15 @@ def add(
 @app.command()
 @remote
 def remove(
-    client: "Client", grant: Annotated[int, typer.Argument(help="Its id, as entrepot grant list shows it.")]
+    client: "Client", grant: Annotated[int, typer.Argument(help="The grant's id, as `entrepot grant list` shows it.")]
 ) -> None:
-    """Take a role away."""
+    """Remove a grant."""
     client.delete(f"/grants/{grant}")
     say(f"removed grant {grant}")
 
 
 def who(subject: Mapping[str, Any]) -> str:
-    """The subject in one word."""
+    """The subject as one word."""
     if "group" in subject:
         return f"group {subject['group']}"
     return str(subject.get("user") or subject.get("kind"))
@@ -96,5 +98,5 @@ def _subject(user: str | None, group: str | None, *, signed_in: bool, everyone: 
         *([{"kind": "everyone"}] if everyone else []),
     ]
     if len(given) != 1:
-        raise Invalid("say who: one of --user, --group, --signed-in and --everyone")
+        raise Invalid("say who gets the role: give one of --user, --group, --signed-in and --everyone")
     return given[0]

@@ -12,18 +12,20 @@ from entrepot.cli.values import reference, split
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Groups, of this registry and of its providers.", no_args_is_help=True)
+app = typer.Typer(help="Manage groups, local ones and those of providers.", no_args_is_help=True)
 GroupArgument = Annotated[
-    str, typer.Argument(metavar="GROUP", help="A group, as provider:name; local without a provider.")
+    str, typer.Argument(metavar="GROUP", help="A group as provider:name; without a provider, a local group.")
 ]
-Member = Annotated[str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")]
+Member = Annotated[
+    str, typer.Argument(metavar="USER", help="A user as provider:name; without a provider, a local user.")
+]
 
 
 @app.command("list")
 @remote
 def listing(
     client: "Client",
-    provider: Annotated[str, typer.Option("--provider", help="Only of this provider.")] = "",
+    provider: Annotated[str, typer.Option("--provider", help="Only groups of this provider.")] = "",
     json: JSON = False,
 ) -> None:
     """List groups."""
@@ -49,7 +51,7 @@ def members(client: "Client", group: GroupArgument, json: JSON = False) -> None:
 def add(
     client: "Client",
     group: GroupArgument,
-    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    description: Annotated[str, typer.Option("--description", help="What the group is for.")] = "",
 ) -> None:
     """Add a group, or change its description."""
     answer = client.put(_path(group), {"description": description})
@@ -67,17 +69,17 @@ def remove(client: "Client", group: GroupArgument) -> None:
 @app.command("add-member")
 @remote
 def add_member(client: "Client", group: GroupArgument, user: Member) -> None:
-    """Put a user into a group of this registry."""
+    """Add a user to a local group."""
     client.put(_member(group, user))
-    say(f"{reference(user)} is a member of {reference(group)}")
+    say(f"added {reference(user)} to {reference(group)}")
 
 
 @app.command("remove-member")
 @remote
 def remove_member(client: "Client", group: GroupArgument, user: Member) -> None:
-    """Take a user out of a group of this registry."""
+    """Remove a user from a local group."""
     client.delete(_member(group, user))
-    say(f"{reference(user)} is no member of {reference(group)}")
+    say(f"removed {reference(user)} from {reference(group)}")
 
 
 def _path(group: str) -> str:

@@ -1,4 +1,4 @@
-"""`entrepot keys …`: on the data directory."""
+"""`entrepot keys …`: works on the data directory."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,20 +9,20 @@ from entrepot import settings as settings_module
 from entrepot.cli.options import JSON, ConfigFile, Data
 from entrepot.cli.output import confirm, say, show
 
-app = typer.Typer(help="The registry's own keys: on the data directory.", no_args_is_help=True)
+app = typer.Typer(help="Manage the registry's own keys. Works on the data directory.", no_args_is_help=True)
 
 
 @app.command()
 def rotate(
     revoke: Annotated[
-        bool, typer.Option("--revoke", help="Remove all older keys now: who has a bearer token gets another one.")
+        bool, typer.Option("--revoke", help="Remove all older keys now. Clients then have to get new bearer tokens.")
     ] = False,
     data: Data = None,
     config: ConfigFile = None,
 ) -> None:
-    """Have bearer tokens signed by a new key. The registry may be running: it notices within a second.
+    """Sign bearer tokens with a new key. The registry may be running; it picks up the key within a second.
 
-    Tokens that were signed before stay good until they expire; keys whose tokens have all expired are removed.
+    Tokens signed by older keys stay valid until they expire. Keys whose tokens have all expired are removed.
     """
     from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
@@ -37,7 +37,7 @@ def rotate(
     made, removed = direct.change(
         settings, act, lambda _: token_keys.rotate(directory, system_clock() // 1000, revoke=revoke)
     )
-    say(f"bearer tokens are signed by {made.kid} now")
+    say(f"bearer tokens are now signed by {made.kid}")
     for key in removed:
         say(f"removed {key.kid}")
 
@@ -46,11 +46,11 @@ def rotate(
 def adopt(
     data: Data = None,
     config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Let the keys of this data directory be the registry's, when those it had are lost. Copy them to all replicas.
+    """Make this data directory's keys the registry's, after the old ones were lost. Copy them to all replicas.
 
-    Bearer tokens and uploads under way end, and the audit log is signed by another key from now on.
+    Existing bearer tokens and unfinished uploads become invalid, and the audit log is signed by a new key from now on.
     """
     from entrepot.audit.actions import Action
     from entrepot.audit.record import Act
@@ -62,15 +62,15 @@ def adopt(
     settings = direct.load(data, config)
     keys = load_or_make(settings.keys_directory)
     own = key_identity.fingerprint(keys)[:12]
-    if not yes and not confirm(f"Replicas with other keys than {own} will not start. Go on?"):
+    if not yes and not confirm(f"Replicas whose keys are not {own} will no longer start. Continue?"):
         raise Invalid("nothing was changed")
     direct.change(settings, Act(Action.KEYS_ADOPT, "registry", detail={"keys": own}), key_identity.adopt, keys)
-    say(f"the registry's keys are {own} now")
+    say(f"the registry's keys are now {own}")
 
 
 @app.command("list")
 def listing(data: Data = None, config: ConfigFile = None, json: JSON = False) -> None:
-    """Show the keys that bearer tokens are verified by, the one that signs last."""
+    """List the keys that verify bearer tokens. The last one signs new tokens."""
     from entrepot.cli import direct
     from entrepot.clock import system_clock
     from entrepot.identity import token_keys

@@ -23,35 +23,37 @@ if TYPE_CHECKING:
 
 TOKEN_DAYS = 90
 SLOW_DOWN_SECONDS = 5
-"""What a provider wants added to the time between two questions (RFC 8628, section 3.5)."""
+"""What `slow_down` adds to the interval between two requests (RFC 8628, section 3.5)."""
 
 
 def login(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The registry (default: $ENTREPOT_URL, or the last one).")
+        str | None, typer.Argument(metavar="[URL]", help="The registry (default: $ENTREPOT_URL, or the one used last).")
     ] = None,
-    username: Annotated[str | None, typer.Option("--username", "-u", help="Asked for otherwise.")] = None,
+    username: Annotated[
+        str | None, typer.Option("--username", "-u", help="Your user name (default: asked for).")
+    ] = None,
     password_stdin: PasswordStdin = False,
     token_stdin: Annotated[
-        bool, typer.Option("--token-stdin", help="Read a token from the standard input, and keep that.")
+        bool, typer.Option("--token-stdin", help="Read a token from standard input and store it.")
     ] = False,
     sso: Annotated[
-        str | None, typer.Option("--sso", metavar="PROVIDER", help="Sign in by this provider, in a browser.")
+        str | None, typer.Option("--sso", metavar="PROVIDER", help="Sign in with this provider, in a browser.")
     ] = None,
     plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Send the password unencrypted to another machine.")
+        bool, typer.Option("--plain-http", help="Allow sending the password unencrypted to another machine.")
     ] = False,
     ca_file: CaFile = None,
 ) -> None:
-    """Sign in to a registry: a token is made for this machine and kept; the password is not."""
+    """Sign in to a registry. A token for this machine is created and stored; the password is not."""
     from entrepot.cli.client import Client, Proof, is_open, parse_url
 
     address = url or os.environ.get(remote.URL_VARIABLE) or credentials.read().current
     if not address:
-        raise Invalid("say which registry: entrepot login https://registry.example")
+        raise Invalid("name the registry: entrepot login https://registry.example")
     where = parse_url(address)
     if is_open(where) and not plain_http:
-        raise Invalid(f"{where} would be sent your password unencrypted: use https://, or --plain-http if you must")
+        raise Invalid(f"your password would be sent to {where} unencrypted: use https://, or --plain-http if you must")
     ca_file = ca_file.absolute() if ca_file is not None else None
     if sso is not None:
         proof = _by_device(where, sso, ca_file)
@@ -73,26 +75,30 @@ def login(
     say(f"signed in to {where} as {found.user}{until}")
 
 
-def logout(url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The registry.")] = None) -> None:
-    """Sign out: the token that was made by signing in is revoked and forgotten."""
+def logout(
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="The registry (default: the one used last).")
+    ] = None,
+) -> None:
+    """Sign out of a registry. The token that `entrepot login` created is revoked and removed."""
     from entrepot.cli.client import Client, Proof, parse_url, path_of
 
     where = parse_url(url) if url else credentials.read().current
     known = credentials.read().registries.get(where or "")
     if where is None or known is None:
         raise NotSignedIn(f"you are not signed in{f' to {where}' if where else ''}")
-    revoked = "its token is revoked"
+    revoked = "the token is revoked"
     if not known.token_id:
-        revoked = "its token was brought along, and stays good"
+        revoked = "the token that you supplied stays valid"
     else:
         try:
             with Client(where, Proof(token=known.token), Path(known.ca_file) if known.ca_file else None) as client:
                 client.delete(path_of("account", "tokens", known.token_id))
         except Unauthenticated:
-            revoked = "its token was no good any more"
+            revoked = "the token was no longer valid"
         except EntrepotError as error:
             revoked = (
-                f"its token could not be revoked, and stays good until {text_of(known.expires_at)}: {error.message}"
+                f"the token could not be revoked and stays valid until {text_of(known.expires_at)}: {error.message}"
             )
     with credentials.changing() as logins:
         logins.registries.pop(where, None)
@@ -105,7 +111,7 @@ def use(
     url: Annotated[str | None, typer.Argument(metavar="[URL]", help="The registry to use from now on.")] = None,
     json: JSON = False,
 ) -> None:
-    """List the registries you are signed in to, or choose the one that commands are for."""
+    """List the registries you are signed in to, or choose the one that commands use."""
     from entrepot.cli.client import parse_url
 
     if url is None:
@@ -116,19 +122,19 @@ def use(
     where = parse_url(url)
     with credentials.changing() as logins:
         if where not in logins.registries:
-            raise NotSignedIn(f"you are not signed in to {where}: entrepot login {where}")
+            raise NotSignedIn(f"you are not signed in to {where}: run entrepot login {where}")
         logins.current = where
-    say(f"commands are for {where} now")
+    say(f"commands now use {where}")
 
 
 def whoami(url: Url = None, ca_file: CaFile = None, json: JSON = False) -> None:
-    """Show where you are signed in, as whom, and by what."""
+    """Show which registry you are signed in to, as which user, and how."""
     with remote.connect(url, ca_file) as client:
         show_one({"registry": client.url, **client.get("/account")}, json=json)
 
 
 def _login(client: "Client", proof: "Proof", ca_file: Path | None) -> Login:
-    """What is to be kept: a token that is made now, or the one that was brought along."""
+    """The login to store: with a new token, or with the token that the user supplied."""
     authority = str(ca_file) if ca_file is not None else None
     account = client.get("/account")
     user = f"{account['provider']}:{account['name']}"
@@ -147,7 +153,7 @@ def _ask_password(name: str) -> str:
 
 
 def _by_device(url: str, provider: str, ca_file: Path | None) -> "Proof":
-    """Have the person sign in by a browser anywhere (RFC 8628)."""
+    """Let the user sign in with a browser on any device (RFC 8628)."""
     from entrepot.cli.client import Client, Proof, path_of
 
     path = path_of("auth", provider, "device")
@@ -155,7 +161,7 @@ def _by_device(url: str, provider: str, ca_file: Path | None) -> "Proof":
         status, started = client.form(path, {})
         if status != 200:
             raise Unauthenticated(_reason(started))
-        say(f"Open {started['verification_uri']} in a browser, and enter the code {started['user_code']}")
+        say(f"Open {started['verification_uri']} in a browser and enter the code {started['user_code']}")
         if complete := started.get("verification_uri_complete"):
             say(f"or open {complete}")
         pause = int(started.get("interval", SLOW_DOWN_SECONDS))
@@ -172,4 +178,9 @@ def _by_device(url: str, provider: str, ca_file: Path | None) -> "Proof":
 
 
 def _reason(answer: dict[str, Any]) -> str:
-    return str(answer.get("error_description") or answer.get("detail") or answer.get("error") or "it was refused")
+    return str(
+        answer.get("error_description")
+        or answer.get("detail")
+        or answer.get("error")
+        or "the provider refused the login"
+    )

@@ -1,4 +1,4 @@
-"""Joins the commands, each loaded when it is called; errors become one line and an exit status."""
+"""The root command. Each command is loaded when it is called; errors become one line and an exit status."""
 
 import importlib
 import os
@@ -46,7 +46,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """Imports a command's module when the command is called or its help is shown: most of them are slow to import."""
+    """Imports a command's module only when the command is called or its help is shown, as most import slowly."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with output.usage_shown():
@@ -103,7 +103,7 @@ def root(
 
 
 def _told(error: EntrepotError) -> str:
-    """The message; where something behind the registry fails, with its own words: who runs a command can mend it."""
+    """The message, with the cause when something behind the registry fails: whoever runs a command may fix it."""
     cause = error.__cause__
     if cause is None or not isinstance(error, Unavailable) or isinstance(error, NotReachable):
         return error.message
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Call the command and write out what it said; returns its exit status."""
+    """Call the command and flush its output. Returns the exit status."""
     try:
         try:
             app()

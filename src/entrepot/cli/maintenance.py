@@ -22,7 +22,7 @@ def maintenance(
     config: ConfigFile = None,
     follow: Annotated[int | None, typer.Option("--follow", metavar="PID", hidden=True)] = None,
 ) -> None:
-    """Run maintenance only; `entrepot serve` does so by itself."""
+    """Run only the maintenance process. `entrepot serve` already includes it."""
     settings = direct.load(data, config)
     telemetry_logging.configure(settings.log.level)
     if follow is not None:
@@ -33,17 +33,15 @@ def maintenance(
 def collect(
     data: Data = None,
     config: ConfigFile = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would become of garbage; change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would be done, and change nothing.")] = False,
     accept_many: Annotated[
-        bool, typer.Option("--accept-many", help="Move garbage aside even if it is a large share of what is stored.")
+        bool, typer.Option("--accept-many", help="Move garbage aside even if it is a large share of the store.")
     ] = False,
     json: JSON = False,
 ) -> None:
-    """Expire uploads and tokens, and collect garbage, now.
+    """Expire uploads and tokens and collect garbage now.
 
-    Garbage is listed by one run, moved aside by a later one, and removed by one days after that.
+    Garbage is listed by one run, moved aside by a later run, and removed by another run days later.
     """
     settings = direct.load(data, config)
     direct.upgrade(settings)

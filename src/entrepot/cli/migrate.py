@@ -8,7 +8,7 @@ from entrepot.migrations import schema
 
 
 def migrate(data: Data = None, config: ConfigFile = None) -> None:
-    """Bring the database to the newest schema; `entrepot serve` does so by itself."""
+    """Upgrade the database to the newest schema. `entrepot serve` does this when it starts."""
     settings = settings_module.load(config, overrides={"data": data})
     done = direct.upgrade(settings)
-    line(f"the database is at revision {schema.HEAD}{' now' if done else ' already'}")
+    line(f"the database {'is now' if done else 'was already'} at revision {schema.HEAD}")

@@ -1,4 +1,4 @@
-"""`entrepot namespace …`: by the API, or with `--data` or `--config` on the data directory itself."""
+"""`entrepot namespace …`: uses the API or, with `--data` or `--config`, the data directory."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,9 @@ from entrepot.cli.output import line, show
 from entrepot.cli.remote import CaFile, Url, connect, is_direct
 from entrepot.oci.name import RepositoryName
 
-app = typer.Typer(help="Namespaces: who may pull from what is below them.", no_args_is_help=True)
+app = typer.Typer(help="Manage namespaces: make them public or private.", no_args_is_help=True)
 PathArgument = Annotated[
-    str, typer.Argument(metavar="PATH", help="A namespace or a repository; / is the whole registry.")
+    str, typer.Argument(metavar="PATH", help="A namespace or a repository; / means the whole registry.")
 ]
 
 
@@ -20,7 +20,7 @@ PathArgument = Annotated[
 def public(
     path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
 ) -> None:
-    """Let everybody pull from the repositories below, without signing in."""
+    """Let everyone pull from the repositories below it without signing in."""
     _set(path, "public", url, ca_file, data, config)
 
 
@@ -28,7 +28,7 @@ def public(
 def private(
     path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
 ) -> None:
-    """Let only those pull who are allowed to, as when nothing is set."""
+    """Let only users with the permission pull. This is the default."""
     _set(path, "private", url, ca_file, data, config)
 
 
@@ -36,7 +36,7 @@ def private(
 def inherit(
     path: PathArgument, url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None
 ) -> None:
-    """Remove the setting: what holds for the namespace above holds again."""
+    """Remove the setting, so that the namespace above decides again."""
     _set(path, "inherit", url, ca_file, data, config)
 
 
@@ -44,7 +44,7 @@ def inherit(
 def listing(
     url: Url = None, ca_file: CaFile = None, data: Data = None, config: ConfigFile = None, json: JSON = False
 ) -> None:
-    """Show the namespaces that have a setting of their own."""
+    """List the namespaces that have a setting of their own."""
     if is_direct(url, data, config):
         from entrepot.cli import direct
         from entrepot.namespaces import namespaces
@@ -66,9 +66,9 @@ def _set(
     else:
         changed = _set_by_api(name, visibility, url, ca_file)
     if visibility == "inherit":
-        line(f"{path} {'inherits now' if changed else 'had no setting of its own'}")
+        line(f"{path} {'now inherits' if changed else 'had no setting of its own'}")
     else:
-        line(f"{path} is {visibility} now")
+        line(f"{path} is now {visibility}")
 
 
 def _set_by_api(name: str, visibility: str, url: str | None, ca_file: Path | None) -> bool:

@@ -8,7 +8,7 @@ import typer
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The data directory (default: data).")]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", envvar="ENTREPOT_CONFIG", help="A TOML file with settings."),
+    typer.Option("--config", metavar="FILE", envvar="ENTREPOT_CONFIG", help="The settings file (TOML)."),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Expires = Annotated[
@@ -16,8 +16,12 @@ Expires = Annotated[
 ]
 Permissions = Annotated[
     list[str],
-    typer.Option("--permission", metavar="PERMISSION", help="Limit to this, as repository:pull; several may be given."),
+    typer.Option(
+        "--permission",
+        metavar="PERMISSION",
+        help="Limit the token to this permission, such as repository:pull. Can be repeated.",
+    ),
 ]
 Overlap = Annotated[
-    str, typer.Option("--overlap", metavar="DURATION", help="How long the old token is good beside the new one.")
+    str, typer.Option("--overlap", metavar="DURATION", help="How long the old token stays valid beside the new one.")
 ]

@@ -1,7 +1,7 @@
-"""All that the `entrepot` command writes: rows as tables for people, JSON and bytes for programs, errors, questions.
+"""All output of the `entrepot` command: tables for people, JSON and bytes for programs, errors, questions.
 
-No other module of the command line writes or asks by itself: what comes from a server, a file or another user is shown
-here, and can neither command the terminal nor hide in it nor begin a line of its own.
+No other module of the command line writes or asks. Text from a server, a file or another user is shown
+so that it can neither control the terminal, nor be invisible, nor begin a line of its own.
 """
 
 import codecs
@@ -23,9 +23,9 @@ from typer.exceptions import TyperException
 from entrepot.telemetry.terminal import visible, visible_json
 
 DRAWN_ROWS_MAX = 1000
-"""Drawing a table takes half a millisecond for each row, and needs all of them."""
+"""Drawing a table takes half a millisecond per row, and needs all rows first."""
 WIDTH_OF_FILES = 400
-"""Characters of a table that is not for a terminal: each row is a line."""
+"""The width of a table that does not go to a terminal: each row is one line."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 _LINE_BEGINS = re.compile(r"\n(?!  |\n|$)")
 
@@ -46,7 +46,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, json: bool
 
 
 def _draw(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """As wide as the terminal; what is too long for a column goes on in the next line."""
+    """Draw a table as wide as the terminal; text too long for a column continues on the next line."""
     # Imported here because it takes 80 ms, and JSON does without.
     from rich import box
     from rich.console import Console
@@ -63,7 +63,7 @@ def _draw(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _write(columns: Sequence[str], first: Sequence[Sequence[str]], rest: Iterable[Sequence[str]]) -> None:
-    """A line for each row as soon as it is there, the columns as wide as those of the first rows."""
+    """Write each row as a line as soon as it arrives, with columns as wide as in the first rows."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, column)) for column in zip(columns, *first, strict=True)]
@@ -78,7 +78,7 @@ def _write(columns: Sequence[str], first: Sequence[Sequence[str]], rest: Iterabl
 
 
 def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *, json: bool) -> None:
-    """What the API lists: all that it says as JSON, these members of it as a table. `a.b` is a member's member."""
+    """Show a list of the API: everything as JSON, or these members as a table. `a.b` is a nested member."""
     if json:
         show_json(list(items))
     else:
@@ -88,7 +88,7 @@ def show_items(items: Iterable[Mapping[str, object]], columns: Sequence[str], *,
 
 
 def show_lines(texts: Iterable[str], *, json: bool) -> None:
-    """Each text in a line."""
+    """Show each text on a line."""
     if json:
         show_json(list(texts))
     else:
@@ -96,7 +96,7 @@ def show_lines(texts: Iterable[str], *, json: bool) -> None:
 
 
 def show_one(item: Mapping[str, object], *, json: bool) -> None:
-    """One resource: a row for each member."""
+    """Show one resource, with a row for each member."""
     if json:
         show_json(item)
     else:
@@ -108,17 +108,17 @@ def show_json(value: object) -> None:
 
 
 def line(text: str) -> None:
-    """One line, whatever is in it."""
+    """Write exactly one line, whatever the text contains."""
     typer.echo(visible(text))
 
 
 def page(text: str) -> None:
-    """Several lines, of which all that begin one are the program's own."""
+    """Write several lines; every line break in the text must be the program's own."""
     typer.echo(visible(text, "\n"))
 
 
 def exact(text: str) -> None:
-    """One line that is to be used as it is, as a token: only a terminal gets it as it can be shown."""
+    """Write one line unchanged, such as a token. Only for a terminal, it is made safe to show."""
     if sys.stdout.isatty():
         line(text)
     else:
@@ -127,7 +127,7 @@ def exact(text: str) -> None:
 
 @contextmanager
 def data_to(path: Path | None) -> Iterator[Callable[[bytes], object]]:
-    """What takes bytes for a file, or for the standard output, as they are: only a terminal gets what can be shown."""
+    """Yield a function that writes bytes to a file or to standard output. Only for a terminal, they are made safe."""
     if path is None:
         with _takes(sys.stdout.buffer) as put:
             yield put
@@ -149,7 +149,7 @@ def _takes(file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
 
 
 def flush() -> None:
-    """Raises OSError when what was written has not arrived."""
+    """Flush the output. Raises OSError if it could not be written."""
     sys.stdout.flush()
 
 
@@ -157,33 +157,33 @@ def flush() -> None:
 
 
 def say(text: str) -> None:
-    """One line beside what the command prints for the next program."""
+    """Write one line to standard error, apart from the output for the next program."""
     typer.echo(visible(text), err=True)
 
 
 def greet(lines: Iterable[str]) -> None:
-    """What somebody needs to go on."""
+    """Write what the user needs to get started."""
     typer.echo("\n".join(map(visible, lines)), err=True)
 
 
 def fail(message: str, *, lines: bool = False) -> None:
-    """What is wrong. With `lines`, the message has several, and all but the first are indented."""
+    """Write an error. With `lines`, the message has several lines, and all but the first are indented."""
     say_lines(f"entrepot: {message}") if lines else say(f"entrepot: {message}")
 
 
 def say_lines(text: str) -> None:
-    """Several lines, of which none looks like the beginning of something else."""
+    """Write several lines, none of which can be mistaken for the start of another message."""
     typer.echo(_indented(text), err=True)
 
 
 def crash(error: BaseException) -> None:
-    """Where a defect is."""
+    """Write the traceback of a defect."""
     say_lines("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 @contextmanager
 def usage_shown() -> Iterator[None]:
-    """Have what is wrong with a command line, which typer prints, quote what was written there as it can be shown."""
+    """Make the usage errors that typer prints safe to show, since they quote the command line."""
     try:
         yield
     except TyperException as error:
@@ -195,7 +195,7 @@ def usage_shown() -> Iterator[None]:
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show on a terminal that something takes its time."""
+    """Show on a terminal that the command is waiting."""
     if not sys.stderr.isatty():
         yield
         return
@@ -220,7 +220,7 @@ class _Lines(logging.Formatter):
 
 
 def show_warnings() -> None:
-    """Send what the program's parts log, and what ends a thread, to the standard error, unless a log is configured."""
+    """Send log messages and errors of threads to standard error, unless a log is configured."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -231,7 +231,7 @@ def show_warnings() -> None:
 
 
 def text_of(value: object) -> str:
-    """For people."""
+    """A value as text for people."""
     if isinstance(value, str):
         moment = _TIME.fullmatch(value)
         return f"{moment[1]} {moment[2]}Z" if moment is not None else visible(value)
@@ -253,7 +253,7 @@ def text_of(value: object) -> str:
 
 
 def place_text(place: Mapping[str, object]) -> str:
-    """`namespace:team` for where something holds."""
+    """A place as text, such as `namespace:team`."""
     return visible(f"{place['kind']}:{place['path']}" if place["path"] else str(place["kind"]))
 
 

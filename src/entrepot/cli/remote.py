@@ -1,4 +1,4 @@
-"""Commands that talk to a running registry: which one, and as whom."""
+"""Which running registry a command talks to, and as which user."""
 
 import inspect
 import os
@@ -26,13 +26,16 @@ Url = Annotated[
 CaFile = Annotated[
     Path | None,
     typer.Option(
-        "--ca-file", metavar="FILE", envvar="ENTREPOT_CA_FILE", help="PEM file with the registry's authority."
+        "--ca-file",
+        metavar="FILE",
+        envvar="ENTREPOT_CA_FILE",
+        help="PEM file with the authority that signed the registry's certificate.",
     ),
 ]
 
 
 def remote(function: "Callable[Concatenate[Client, P], None]") -> Callable[..., None]:
-    """A command whose first parameter is the registry's client; adds `--url` and `--ca-file` to its options."""
+    """Decorate a command that takes a registry's client first; adds the options `--url` and `--ca-file`."""
 
     @wraps(function)
     def command(*args: Any, url: str | None = None, ca_file: Path | None = None, **kwargs: Any) -> None:
@@ -52,7 +55,7 @@ def remote(function: "Callable[Concatenate[Client, P], None]") -> Callable[..., 
 
 
 def connect(url: str | None = None, ca_file: Path | None = None) -> "Client":
-    """The registry that is named, or else the one in the variables, or else where one is signed in.
+    """A client of the registry that is named, or else of the one in the variables, or of the current login.
 
     Raises NotSignedIn, Invalid.
     """
@@ -66,28 +69,28 @@ def connect(url: str | None = None, ca_file: Path | None = None) -> "Client":
 
 
 def find(url: str | None) -> tuple[str, Login]:
-    """The registry's URL, and as whom. A token in the variable is only ever sent to the registry that it is for."""
+    """The registry's URL and the credentials. The variable's token is only sent to the registry that it is for."""
     from entrepot.cli.client import parse_url
 
     variable, token = os.environ.get(URL_VARIABLE, ""), os.environ.get(TOKEN_VARIABLE, "")
     wanted = parse_url(url or variable) if url or variable else None
     if token and wanted is None:
-        raise Invalid(f"{TOKEN_VARIABLE} is set: say which registry it is for by {URL_VARIABLE} or --url")
+        raise Invalid(f"{TOKEN_VARIABLE} is set, but not its registry: name it with {URL_VARIABLE} or --url")
     if token and wanted is not None and (not variable or wanted == parse_url(variable)):
         return wanted, Login("", token)
     logins = credentials.read()
     chosen = wanted or logins.current
     if chosen is None:
         raise NotSignedIn(
-            f"you are not signed in to a registry: entrepot login URL, or set {URL_VARIABLE} and {TOKEN_VARIABLE}"
+            f"you are not signed in to a registry: run entrepot login URL, or set {URL_VARIABLE} and {TOKEN_VARIABLE}"
         )
     if chosen not in logins.registries:
-        raise NotSignedIn(f"you are not signed in to {chosen}: entrepot login {chosen}")
+        raise NotSignedIn(f"you are not signed in to {chosen}: run entrepot login {chosen}")
     return chosen, logins.registries[chosen]
 
 
 def is_direct(url: str | None, data: Path | None, config: Path | None) -> bool:
-    """Whether a command that can do both is for the data directory: when that, or a settings file, is named.
+    """Whether to work on the data directory, in commands that can do both: if it or a settings file is named.
 
     Otherwise it is for a registry, as all other commands are: what is signed in to, and what happens to be in the
     working directory, never decides. Raises Invalid when both are named.
@@ -95,5 +98,5 @@ def is_direct(url: str | None, data: Path | None, config: Path | None) -> bool:
     if data is None and config is None:
         return False
     if url is not None:
-        raise Invalid("--url is for a running registry, --data and --config are for its data directory: give one")
+        raise Invalid("--url names a running registry, --data and --config its data directory: give only one of them")
     return True

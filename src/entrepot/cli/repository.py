@@ -11,19 +11,19 @@ from entrepot.cli.remote import remote
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Repositories, and the tags in them.", no_args_is_help=True)
-RepositoryArgument = Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app.")]
+app = typer.Typer(help="List repositories and their tags.", no_args_is_help=True)
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPOSITORY", help="The repository, such as team/app.")]
 
 
 @app.command("list")
 @remote
 def listing(
     client: "Client",
-    below: Annotated[str, typer.Option("--below", metavar="PATH", help="At this namespace and below it.")] = "",
-    search: Annotated[str, typer.Option("--search", help="With this text in the name.")] = "",
+    below: Annotated[str, typer.Option("--below", metavar="PATH", help="Only in this namespace and below it.")] = "",
+    search: Annotated[str, typer.Option("--search", help="Only names that contain this text.")] = "",
     json: JSON = False,
 ) -> None:
-    """List the repositories that you may pull from."""
+    """List the repositories you may pull from."""
     items = client.pages("/repositories", below=below.strip("/"), search=search)
     show_items(items, ("name", "visibility", "created_at"), json=json)
 
@@ -40,7 +40,7 @@ def show(client: "Client", name: RepositoryArgument, json: JSON = False) -> None
 def tags(
     client: "Client",
     name: RepositoryArgument,
-    names: Annotated[bool, typer.Option("--names", help="Only the names, each in a line.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="Print only the names, one per line.")] = False,
     json: JSON = False,
 ) -> None:
     """List the tags of a repository."""

@@ -1,4 +1,4 @@
-"""`entrepot robot …`: users for programs."""
+"""`entrepot robot …`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +16,17 @@ from entrepot.errors import Conflict, EntrepotError, Invalid, NotFound
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Robots: users for programs, which sign in by tokens.", no_args_is_help=True)
-trust = typer.Typer(help="Whose workloads may be a robot without any token.", no_args_is_help=True)
+app = typer.Typer(help="Manage robots: accounts for programs, which sign in with tokens.", no_args_is_help=True)
+trust = typer.Typer(help="Let workloads sign in as a robot with tokens of their own platform.", no_args_is_help=True)
 app.add_typer(trust, name="trust")
-RobotArgument = Annotated[str, typer.Argument(metavar="ROBOT", help="As team/ci: a robot of the namespace team.")]
-TokenArgument = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as entrepot robot tokens shows it.")]
+RobotArgument = Annotated[
+    str, typer.Argument(metavar="ROBOT", help="The robot; team/ci belongs to the namespace team.")
+]
+TokenArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The token's id, as `entrepot robot tokens` shows it.")
+]
 DockerConfig = Annotated[
-    bool, typer.Option("--print-docker-config", help="Print only a config.json for Docker and Kubernetes.")
+    bool, typer.Option("--print-docker-config", help="Print only a config.json, for Docker and Kubernetes.")
 ]
 
 
@@ -30,7 +34,9 @@ DockerConfig = Annotated[
 @remote
 def listing(
     client: "Client",
-    below: Annotated[str, typer.Option("--below", metavar="PATH", help="Of this namespace and below it.")] = "",
+    below: Annotated[
+        str, typer.Option("--below", metavar="PATH", help="Only robots of this namespace and below it.")
+    ] = "",
     json: JSON = False,
 ) -> None:
     """List robots."""
@@ -50,19 +56,23 @@ def show(client: "Client", name: RobotArgument, json: JSON = False) -> None:
 def create(
     client: "Client",
     name: RobotArgument,
-    on: Annotated[str, typer.Option("--place", metavar="PLACE", help="Where it may do something, as namespace:team.")],
+    on: Annotated[
+        str, typer.Option("--place", metavar="PLACE", help="Where the robot may work, such as namespace:team.")
+    ],
     permission: Permissions = [],  # noqa: B006 (typer makes a new one)
     role: Annotated[
         str | None,
-        typer.Option("--role", help="Its role there (default: the least that has the permissions; else reader)."),
+        typer.Option("--role", help="Its role there (default: the smallest role with the permissions, or reader)."),
     ] = None,
     expires: Expires = "90d",
-    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
-    owner: Annotated[str | None, typer.Option("--owner", help="Who answers for it (default: you).")] = None,
+    description: Annotated[str, typer.Option("--description", help="What the robot is for.")] = "",
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Who is responsible for the robot (default: you).")
+    ] = None,
     print_docker_config: DockerConfig = False,
     json: JSON = False,
 ) -> None:
-    """Make a robot with a role and a token, and print the token once. What fails half-way is taken back."""
+    """Create a robot with a role and a token, and print the token once. If a step fails, everything is undone."""
     where, path = place(on), _path(name)
     granted = role or _least_role(client, permission)
     body = {"description": description}
@@ -92,17 +102,17 @@ def remove(client: "Client", name: RobotArgument) -> None:
 @app.command()
 @remote
 def disable(client: "Client", name: RobotArgument) -> None:
-    """Keep a robot out until it is enabled again."""
+    """Disable a robot, so that it cannot sign in until it is enabled again."""
     _change(client, name, disabled=True)
-    say(f"{name} is disabled")
+    say(f"disabled {name}")
 
 
 @app.command()
 @remote
 def enable(client: "Client", name: RobotArgument) -> None:
-    """Let a robot in again."""
+    """Enable a robot again."""
     _change(client, name, disabled=False)
-    say(f"{name} is enabled")
+    say(f"enabled {name}")
 
 
 @app.command()
@@ -119,12 +129,12 @@ def token(
     name: RobotArgument,
     label: Annotated[str, typer.Option("--name", help="What the token is for.")] = "another",
     permission: Permissions = [],  # noqa: B006 (typer makes a new one)
-    on: Annotated[str, typer.Option("--place", metavar="PLACE", help="Where the permissions hold.")] = "registry",
+    on: Annotated[str, typer.Option("--place", metavar="PLACE", help="Where the permissions apply.")] = "registry",
     expires: Expires = "90d",
     print_docker_config: DockerConfig = False,
     json: JSON = False,
 ) -> None:
-    """Make one more token for a robot, and print it once."""
+    """Create another token for a robot, and print it once."""
     wanted = {"name": label, "expires_in_seconds": seconds(expires), "limits": limit(permission, place(on))}
     made = client.post(f"{_path(name)}/tokens", wanted)
     _print(made, docker_config=print_docker_config, json=json)
@@ -135,17 +145,17 @@ def token(
 def rotate(
     client: "Client",
     name: RobotArgument,
-    token: Annotated[str | None, typer.Argument(metavar="[ID]", help="Which token, if it has several.")] = None,
+    token: Annotated[str | None, typer.Argument(metavar="[ID]", help="Which token, if the robot has several.")] = None,
     overlap: Overlap = "1h",
     print_docker_config: DockerConfig = False,
     json: JSON = False,
 ) -> None:
-    """Replace a robot's token by a new one, and print it once."""
+    """Replace a robot's token with a new one, and print it once."""
     path = f"{_path(name)}/tokens"
     if token is None:
         found = [entry["id"] for entry in client.pages(path)]
         if len(found) != 1:
-            raise Invalid(f"{name} has {len(found)} tokens: say which, as entrepot robot tokens {name} shows them")
+            raise Invalid(f"{name} has {len(found)} tokens: name one that entrepot robot tokens {name} lists")
         token = found[0]
     made = client.post(f"{_path(name, 'tokens', token)}/rotate", {"overlap_seconds": seconds(overlap) or 0})
     _print(made, docker_config=print_docker_config, json=json)
@@ -162,7 +172,7 @@ def revoke(client: "Client", name: RobotArgument, token: TokenArgument) -> None:
 @trust.command("list")
 @remote
 def trust_list(client: "Client", name: RobotArgument, json: JSON = False) -> None:
-    """List who may be the robot."""
+    """List the workloads that may sign in as the robot."""
     show_items(client.pages(f"{_path(name)}/trust-rules"), ("id", "provider", "audience", "claims"), json=json)
 
 
@@ -171,22 +181,25 @@ def trust_list(client: "Client", name: RobotArgument, json: JSON = False) -> Non
 def trust_add(
     client: "Client",
     name: RobotArgument,
-    provider: Annotated[str, typer.Option("--provider", help="Whose tokens are believed, as in the settings.")],
+    provider: Annotated[str, typer.Option("--provider", help="The provider of the tokens, as named in the settings.")],
     claim: Annotated[
-        list[str], typer.Option("--claim", metavar="NAME=PATTERN", help="What a token must say; several may be given.")
+        list[str],
+        typer.Option("--claim", metavar="NAME=PATTERN", help="A claim that the token must have. Can be repeated."),
     ],
-    audience: Annotated[str, typer.Option("--audience", help="What tokens must be made for.")],
+    audience: Annotated[str, typer.Option("--audience", help="The audience that the token must be issued for.")],
 ) -> None:
-    """Let workloads whose tokens say this be the robot."""
+    """Let workloads sign in as the robot if their tokens have these claims."""
     claims = dict(pair(text, "claim") for text in claim)
     made = client.post(f"{_path(name)}/trust-rules", {"provider": provider, "audience": audience, "claims": claims})
-    say(f"trust rule {made['id']}: {provider}'s workloads with {', '.join(claim)} are {name}")
+    say(f"added trust rule {made['id']}: workloads of {provider} with {', '.join(claim)} sign in as {name}")
 
 
 @trust.command("remove")
 @remote
-def trust_remove(client: "Client", name: RobotArgument, rule: Annotated[int, typer.Argument(help="Its id.")]) -> None:
-    """Let them be the robot no more."""
+def trust_remove(
+    client: "Client", name: RobotArgument, rule: Annotated[int, typer.Argument(help="The trust rule's id.")]
+) -> None:
+    """Remove a trust rule."""
     client.delete(f"{_path(name)}/trust-rules/{rule}")
     say(f"removed trust rule {rule}")
 
@@ -209,7 +222,7 @@ def _require_absent(client: "Client", name: str) -> None:
         client.get(_path(name))
     except NotFound:
         return
-    raise Conflict(f"there is a robot {name} already: entrepot robot token {name} makes another token for it")
+    raise Conflict(f"the robot {name} exists already: create another token for it with entrepot robot token {name}")
 
 
 def _change(client: "Client", name: str, **values: object) -> None:
@@ -223,5 +236,7 @@ def _least_role(client: "Client", permissions: list[str]) -> str:
         return "reader"
     fitting = [role for role in client.pages("/roles") if set(permissions) <= set(role["permissions"])]
     if not fitting:
-        raise Invalid(f"no role has {', '.join(permissions)}: name one by --role, or make one by entrepot role put")
+        raise Invalid(
+            f"no role has all of {', '.join(permissions)}: choose one with --role, or create one with entrepot role put"
+        )
     return str(min(fitting, key=lambda role: (len(role["permissions"]), not role["built_in"]))["name"])

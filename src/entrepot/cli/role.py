@@ -11,7 +11,7 @@ from entrepot.cli.remote import remote
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Roles: what somebody may who has one.", no_args_is_help=True)
+app = typer.Typer(help="Manage roles: named sets of permissions.", no_args_is_help=True)
 RoleArgument = Annotated[str, typer.Argument(metavar="ROLE", help="The role.")]
 
 
@@ -35,13 +35,17 @@ def put(
     client: "Client",
     name: RoleArgument,
     permission: Annotated[
-        list[str], typer.Option("--permission", help="As repository:pull; entrepot role show administrator has all.")
+        list[str],
+        typer.Option(
+            "--permission",
+            help="Such as repository:pull; `entrepot role show administrator` lists all. Can be repeated.",
+        ),
     ],
-    description: Annotated[str, typer.Option("--description", help="Who should have it.")] = "",
+    description: Annotated[str, typer.Option("--description", help="Who the role is for.")] = "",
 ) -> None:
-    """Make a role, or change it: who has it has these permissions then."""
+    """Create or change a role. Everyone who has the role then has these permissions."""
     client.put(_path(name), {"description": description, "permissions": permission})
-    say(f"the role {name} has {len(permission)} permissions now")
+    say(f"the role {name} now has {len(permission)} permissions")
 
 
 @app.command()

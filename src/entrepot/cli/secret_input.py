@@ -1,4 +1,4 @@
-"""Passwords and tokens: read from the terminal or the standard input, never from the command line."""
+"""Passwords and tokens are read from the terminal or standard input, never from the command line."""
 
 import sys
 from typing import Annotated
@@ -8,27 +8,27 @@ import typer
 from entrepot.cli.output import ask
 from entrepot.errors import Invalid
 
-PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the standard input.")]
-Generate = Annotated[bool, typer.Option("--generate", help="Generate a password, and print it once.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+Generate = Annotated[bool, typer.Option("--generate", help="Generate a password and print it once.")]
 
 
 def from_stdin(what: str) -> str:
-    """One line. Raises Invalid."""
+    """Read one line from standard input. Raises Invalid."""
     text = sys.stdin.readline().rstrip("\r\n")
     if not text:
-        raise Invalid(f"there is no {what} on the standard input")
+        raise Invalid(f"there is no {what} on standard input")
     return text
 
 
 def prompt(label: str, option: str, *, confirm: bool = False) -> str:
-    """Raises Invalid where nobody can be asked."""
+    """Ask for a secret. Raises Invalid without a terminal."""
     if not sys.stdin.isatty():
-        raise Invalid(f"there is no terminal to ask on: use {option}")
+        raise Invalid(f"cannot ask without a terminal: use {option}")
     return ask(label, secret=True, twice=confirm)
 
 
 def new_password(*, stdin: bool, generate: bool) -> tuple[str, bool]:
-    """A password, and whether it was generated and is to be shown. Raises Invalid."""
+    """A new password, and whether it was generated and must be shown. Raises Invalid."""
     if generate:
         from entrepot.identity import passwords
 

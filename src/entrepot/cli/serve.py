@@ -34,10 +34,14 @@ PASSWORD_VARIABLE = "ENTREPOT_ADMIN_PASSWORD"  # noqa: S105 (a name, not a passw
 def serve(
     data: Data = None,
     listen: Annotated[
-        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:5000).")
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="The address to listen on (default: 127.0.0.1:5000)."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", help="Worker processes (default: one a processor).")
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", help="Worker processes (default: one for each processor, four at most)."
+        ),
     ] = None,
     config: ConfigFile = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM certificate chain.")] = None,
@@ -70,27 +74,29 @@ def serve(
 
 
 def make_private(settings: Settings) -> None:
-    """Let nobody else on this machine read what is kept here: passwords' hashes, private images, keys.
+    """Keep other users of this machine from reading the data: password hashes, private images, keys.
 
-    What this process may not change, since it does not own it, it only tells of.
+    If a directory's owner is another user, its mode cannot be changed, and only a warning is logged.
     """
     for directory in {settings.data, *local_directories(settings)}:
         try:
             closed = close_to_others(directory)
         except OSError as error:
-            log.warning("other users of this machine can read %s, and that cannot be changed: %s", directory, error)
+            log.warning(
+                "other users of this machine can read %s, and its mode could not be changed: %s", directory, error
+            )
             continue
         if closed:
-            log.warning("other users of this machine could read %s: closed to them", directory)
+            log.warning("other users of this machine could read %s: removed their access", directory)
 
 
 def local_directories(settings: Settings) -> list[Path]:
-    """Where blobs are, if that is on this machine."""
+    """The directories of blobs, if they are on this machine."""
     return [Path(urlsplit(settings.storage.url).path)] if settings.storage.url.startswith("file:") else []
 
 
 def close_to_others(directory: Path) -> bool:
-    """Make the directory if need be, its owner's alone; whether others could look into it before.
+    """Create the directory if necessary and close it to others. Returns whether it was open to them before.
 
     A group may keep a directory that somebody else owns, as platforms do that run programs under numbers of their own.
     """
@@ -104,7 +110,7 @@ def close_to_others(directory: Path) -> bool:
 
 
 def meet_store(settings: Settings) -> None:
-    """Compare what the store and the database say of each other. Raises StoreForeign.
+    """Check that the store and the database belong together. Raises StoreForeign.
 
     In a process of its own: what an object store's client keeps in a process does not survive that it forks workers.
     """
@@ -116,7 +122,7 @@ def meet_store(settings: Settings) -> None:
     try:
         problem: str | None = receiving.recv()
     except EOFError:
-        problem = "the storage could not be compared with the database: see the log"
+        problem = "could not check whether the storage belongs to the database: see the log"
     process.join()
     if problem is not None:
         raise StoreForeign(problem)
@@ -129,7 +135,7 @@ def _compare_and_tell(settings: Settings, sending: Connection) -> None:
         sending.send(error.message)
     except Exception:
         # What ends a process is written by Python as it is, and the log is where it is looked for.
-        log.exception("the storage could not be compared with the database")
+        log.exception("could not check whether the storage belongs to the database")
     else:
         sending.send(None)
 
@@ -141,15 +147,15 @@ async def _compare(settings: Settings, database: Database) -> None:
     except DatabaseOlder as error:
         log.error("%s", error.message)
     except Unavailable as error:
-        log.warning("the storage cannot be compared with the database now: %s", error.message)
+        log.warning("cannot check now whether the storage belongs to the database: %s", error.message)
     finally:
         await store.close()
 
 
 def first_administrator(settings: Settings) -> str | None:
-    """Make the administrator if there is none; returns the password if this process generated it.
+    """Create the administrator if there is none. Returns the password if this process generated it.
 
-    Raises PasswordTooWeak for one that was given and breaks the rules.
+    Raises PasswordTooWeak if a given password breaks the rules.
     """
     given = os.environ.get(PASSWORD_VARIABLE)
     if direct.write(settings, users.has_administrator):
@@ -164,15 +170,15 @@ def first_administrator(settings: Settings) -> str | None:
 
 
 def _greet(settings: Settings, password: str | None) -> None:
-    """What a new user needs to go on. On the standard error: the standard output is for the log."""
+    """Print what a new user needs to get started. To standard error, since standard output is for the log."""
     scheme = "https" if settings.server.tls_cert else "http"
     host = settings.server.listen
-    lines = [f"Entrepot serves {scheme}://{host}, with its data in {settings.data.absolute()}"]
+    lines = [f"Entrepot is starting on {scheme}://{host}; its data is in {settings.data.absolute()}"]
     if password is not None:
         lines += [
             "",
             f"  administrator: {users.ADMINISTRATOR}",
-            f"  password:      {password}     (shown this once; lost, reset it with: entrepot admin reset-password)",
+            f"  password:      {password}     (shown only once; to reset it: entrepot admin reset-password)",
         ]
     lines += [
         "",

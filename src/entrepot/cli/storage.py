@@ -16,26 +16,26 @@ from entrepot.lifecycle import store_identity
 from entrepot.lifecycle.store_identity import Identity
 from entrepot.storage.open import open_store
 
-app = typer.Typer(help="The store of blobs.", no_args_is_help=True)
+app = typer.Typer(help="Manage the blob store.", no_args_is_help=True)
 
 
 @app.callback()
 def root() -> None:
-    """The store of blobs."""
+    """Manage the blob store."""
 
 
 @app.command()
 def adopt(
     data: Data = None,
     config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Let this database have the storage, whosever it was, or after restoring an older database.
+    """Assign the storage to this database, when it belonged to another one or after restoring an older database.
 
-    What is stored and this database does not name becomes garbage: it is listed, moved aside and, days later, removed.
+    Blobs that this database does not know become garbage: they are listed, moved aside and, days later, removed.
     """
     settings = direct.load(data, config)
-    if not yes and not confirm("What this database does not name will be collected as garbage. Go on?"):
+    if not yes and not confirm("Blobs that this database does not know will be collected as garbage. Continue?"):
         raise Invalid("nothing was changed")
 
     async def run(database: Database) -> Identity:
@@ -49,4 +49,4 @@ def adopt(
         return identity
 
     identity = direct.work(settings, run)
-    say(f"the storage {identity.id[:12]} and this database belong together now")
+    say(f"the storage {identity.id[:12]} now belongs to this database")

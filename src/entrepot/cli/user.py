@@ -1,4 +1,4 @@
-"""`entrepot user …`: users of all providers, by the API."""
+"""`entrepot user …`: users of all providers, through the API."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,20 +15,20 @@ from entrepot.cli.values import reference, split
 if TYPE_CHECKING:
     from entrepot.cli.client import Client
 
-app = typer.Typer(help="Users, of this registry and of its providers.", no_args_is_help=True)
+app = typer.Typer(help="Manage users, local ones and those of providers.", no_args_is_help=True)
 UserArgument = Annotated[
-    str, typer.Argument(metavar="USER", help="A user, as provider:name; local without a provider.")
+    str, typer.Argument(metavar="USER", help="A user as provider:name; without a provider, a local user.")
 ]
-DisplayName = Annotated[str | None, typer.Option("--display-name", help="How people call the user.")]
-Email = Annotated[str | None, typer.Option("--email", help="The user's address.")]
+DisplayName = Annotated[str | None, typer.Option("--display-name", help="The name to show to people.")]
+Email = Annotated[str | None, typer.Option("--email", help="The user's e-mail address.")]
 
 
 @app.command("list")
 @remote
 def listing(
     client: "Client",
-    provider: Annotated[str, typer.Option("--provider", help="Only of this provider.")] = "",
-    search: Annotated[str, typer.Option("--search", help="With this text in the name.")] = "",
+    provider: Annotated[str, typer.Option("--provider", help="Only users of this provider.")] = "",
+    search: Annotated[str, typer.Option("--search", help="Only names that contain this text.")] = "",
     json: JSON = False,
 ) -> None:
     """List users."""
@@ -47,14 +47,14 @@ def show(client: "Client", name: UserArgument, json: JSON = False) -> None:
 @remote
 def add(
     client: "Client",
-    name: Annotated[str, typer.Argument(help="The name of a new user of this registry.")],
+    name: Annotated[str, typer.Argument(help="The new user's name.")],
     display_name: DisplayName = None,
     email: Email = None,
-    administrator: Annotated[bool, typer.Option("--administrator", help="May do everything.")] = False,
+    administrator: Annotated[bool, typer.Option("--administrator", help="Make the user an administrator.")] = False,
     password_stdin: PasswordStdin = False,
     generate: Generate = False,
 ) -> None:
-    """Add a user of this registry, with a password that is asked for."""
+    """Add a local user. The password is asked for."""
     from entrepot.cli.client import path_of
     from entrepot.errors import Conflict, NotFound
 
@@ -64,7 +64,7 @@ def add(
     except NotFound:
         pass
     else:
-        raise Conflict(f"there is a user {name} already")
+        raise Conflict(f"the user {name} exists already")
     password, generated = new_password(stdin=password_stdin, generate=generate)
     body = {"display_name": display_name or "", "email": email or "", "administrator": administrator}
     client.put(path, {**body, "password": password})
@@ -81,10 +81,11 @@ def change(
     display_name: DisplayName = None,
     email: Email = None,
     administrator: Annotated[
-        bool | None, typer.Option("--administrator/--no-administrator", help="May do everything, or no more.")
+        bool | None,
+        typer.Option("--administrator/--no-administrator", help="Make the user an administrator, or no longer."),
     ] = None,
 ) -> None:
-    """Change what is known of a user."""
+    """Change a user's details."""
     wanted = {"display_name": display_name, "email": email, "administrator": administrator}
     _change(client, name, **{key: value for key, value in wanted.items() if value is not None})
     say(f"changed {reference(name)}")
@@ -93,23 +94,23 @@ def change(
 @app.command()
 @remote
 def disable(client: "Client", name: UserArgument) -> None:
-    """Keep a user out: nothing that the user has is good until the user is enabled again."""
+    """Disable a user. Passwords, tokens and sessions stop working until the user is enabled again."""
     _change(client, name, disabled=True)
-    say(f"{reference(name)} is disabled")
+    say(f"disabled {reference(name)}")
 
 
 @app.command()
 @remote
 def enable(client: "Client", name: UserArgument) -> None:
-    """Let a user in again."""
+    """Enable a user again."""
     _change(client, name, disabled=False)
-    say(f"{reference(name)} is enabled")
+    say(f"enabled {reference(name)}")
 
 
 @app.command()
 @remote
 def remove(client: "Client", name: UserArgument) -> None:
-    """Remove a user, with the user's tokens and grants. What the user pushed stays."""
+    """Remove a user and the user's tokens and grants. The images that the user pushed stay."""
     client.delete(_path(name))
     say(f"removed {reference(name)}")
 
@@ -119,35 +120,35 @@ def remove(client: "Client", name: UserArgument) -> None:
 def link(
     client: "Client",
     name: UserArgument,
-    to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Who the user is from now on.")],
+    to: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account to sign in to.")],
 ) -> None:
-    """Make a user another login of an account: whoever signs in as the first is the second."""
+    """Link a user to another account. Whoever signs in as USER is then signed in as ACCOUNT."""
     _change(client, name, linked_to=reference(to))
-    say(f"{reference(name)} signs in as {reference(to)}")
+    say(f"linked {reference(name)}, which now signs in as {reference(to)}")
 
 
 @app.command()
 @remote
 def unlink(client: "Client", name: UserArgument) -> None:
-    """Make a user an account of its own again."""
+    """Make a linked user a separate account again."""
     _change(client, name, linked_to=None)
-    say(f"{reference(name)} is an account of its own")
+    say(f"unlinked {reference(name)}, which is a separate account again")
 
 
 @app.command("reset-password")
 @remote
 def reset_password(
     client: "Client",
-    name: Annotated[str, typer.Argument(metavar="USER", help="A user of this registry.")],
+    name: Annotated[str, typer.Argument(metavar="USER", help="A local user.")],
     password_stdin: PasswordStdin = False,
     generate: Generate = False,
 ) -> None:
-    """Set the password of a user of this registry. Without anybody to ask: entrepot admin reset-password."""
+    """Set a local user's password. If nobody can sign in, use `entrepot admin reset-password`."""
     path = _path(name)
     found = client.ask("GET", path)
     password, generated = new_password(stdin=password_stdin, generate=generate)
     client.put(path, {"password": password}, tag=found.tag)
-    say(f"the password of {reference(name)} is changed")
+    say(f"changed the password of {reference(name)}")
     if generated:
         exact(password)
 
@@ -157,10 +158,12 @@ def reset_password(
 def import_htpasswd(
     client: "Client",
     file: Annotated[Path, typer.Argument(help="An htpasswd file with bcrypt hashes (htpasswd -B).", dir_okay=False)],
-    replace: Annotated[bool, typer.Option("--replace", help="Set the passwords of users that are there, too.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also set the passwords of users that exist already.")
+    ] = False,
     json: JSON = False,
 ) -> None:
-    """Add the users of an htpasswd file; they go on signing in with the passwords they have."""
+    """Add the users of an htpasswd file. They keep their passwords."""
     from entrepot.cli.output import show
 
     done = client.post("/users/import-htpasswd", {"text": file.read_text(encoding="utf-8"), "replace": replace})
@@ -180,7 +183,9 @@ def tokens(client: "Client", name: UserArgument, json: JSON = False) -> None:
 
 @app.command("revoke-token")
 @remote
-def revoke_token(client: "Client", name: UserArgument, token: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+def revoke_token(
+    client: "Client", name: UserArgument, token: Annotated[str, typer.Argument(help="The token's id.")]
+) -> None:
     """Revoke a token of a user."""
     client.delete(_path(name, "tokens", token))
     say(f"revoked {token}")

@@ -54,7 +54,7 @@ class BlobTooLarge(TooLarge):
 
 def too_large(bytes_max: int) -> BlobTooLarge:
     return BlobTooLarge(
-        f"a blob has {bytes_max} bytes at most here: make the layer smaller, or ask the registry's operator to raise "
+        f"a blob may have at most {bytes_max} bytes: make the layer smaller, or ask the registry's operator to raise "
         "registry.blob_bytes_max",
         {"bytes_max": bytes_max},
     )

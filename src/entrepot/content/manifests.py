@@ -168,7 +168,7 @@ def remove(
     tag = _tag_above(connection, repository_id, digest)
     if tag is not None:
         raise ManifestInUse(
-            f"{digest} is a part of the image that the tag {tag} names: delete that tag, or its manifest, first",
+            f"{digest} is part of the image with the tag {tag}: delete that tag or its manifest first",
             {"digest": digest, "tag": tag},
         )
     untagged = connection.execute(_DELETE_TAGS, {"manifest_id": manifest_id}).rowcount
@@ -240,7 +240,7 @@ def _unknown(missing: list[Digest]) -> ReferenceUnknown:
     unique = list(dict.fromkeys(missing))
     more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
     return ReferenceUnknown(
-        f"the manifest needs {unique[0]}{more}, which this repository does not have: push it first",
+        f"the manifest needs {unique[0]}{more}, missing in this repository: push that first",
         {"digests": unique[:MISSING_TOLD_MAX], "missing": len(unique)},
     )
 

@@ -32,9 +32,9 @@ class Precondition:
         matches = self.match is None or bool(self.match & known)
         if matches and not (self.none_match is not None and self.none_match & known):
             return
-        now = "is not there" if current is None else f"is {current} now"
+        now = "does not exist" if current is None else f"is now {current}"
         raise PreconditionFailed(
-            f"{name} {now}, which is not what the request is for: read it again", {"current": current}
+            f"{name} {now}, which does not meet If-Match or If-None-Match: read it again", {"current": current}
         )
 
 

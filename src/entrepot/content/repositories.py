@@ -48,7 +48,7 @@ def require(connection: Connection, name: RepositoryName) -> int:
     """Raises RepositoryUnknown."""
     repository_id = find(connection, name)
     if repository_id is None:
-        raise RepositoryUnknown(f"there is no repository {name}: push an image to make it", {"name": name})
+        raise RepositoryUnknown(f"there is no repository {name}: push an image to create it", {"name": name})
     return repository_id
 
 

@@ -139,7 +139,7 @@ def move(
     if before is None:
         if len(_OPEN_BY_OWNER.all(connection, owner=session.owner, limit=owner_max)) >= owner_max:
             raise TooManyUploads(
-                f"you have {owner_max} unfinished uploads: finish or cancel some, or wait until they expire"
+                f"you have {owner_max} unfinished uploads, the limit: finish or cancel some, or let them expire"
             )
         moved = _insert(connection, session, after, expires_at_ms, cancelled=False)
     else:
@@ -154,7 +154,7 @@ def move(
             new_expires_at_ms=expires_at_ms,
         )
     if not moved:
-        raise UploadChanged("another request moved this upload on: ask for its status and go on from there")
+        raise UploadChanged("another request continued this upload: get its status and continue from there")
 
 
 def cancel(connection: Connection, session: UploadSession) -> UploadState:
@@ -170,7 +170,7 @@ def cancel(connection: Connection, session: UploadSession) -> UploadState:
         values = {"upload_id": state.id, "old_offset": state.offset, "old_parts": _text(state)}
         ended = connection.execute(_CANCEL, values).rowcount
     if not ended:
-        raise UploadChanged("another request moved this upload on: ask for its status, and cancel it then")
+        raise UploadChanged("another request continued this upload: get its status, then cancel it")
     return state
 
 
@@ -228,4 +228,4 @@ def _seal(key: bytes, session: UploadSession) -> str:
 
 
 def _unknown() -> UploadUnknown:
-    return UploadUnknown("there is no such upload, or it was finished, cancelled or has expired: start it again")
+    return UploadUnknown("the upload does not exist, is finished or cancelled, or has expired: start it again")

@@ -4,7 +4,7 @@ from sqlalchemy.exc import DBAPIError
 
 from entrepot.errors import StorageFull, Unavailable
 
-UNAVAILABLE = "the registry's database fails: try again later, or ask its operator"
+UNAVAILABLE = "the registry's database has an error: try again later, or ask the operator"
 _FULL = ("database or disk is full", "no space left", "could not extend file")
 
 
@@ -19,5 +19,5 @@ class DatabaseHasNoSpace(StorageFull):
 def classify(error: DBAPIError) -> Unavailable:
     """The kind of an error that is not the statement's fault."""
     if any(sign in str(error.orig).lower() for sign in _FULL):
-        return DatabaseHasNoSpace("the registry's database has no room: ask its operator to add space")
+        return DatabaseHasNoSpace("the registry's database is full: ask the operator to add space")
     return DatabaseUnavailable(UNAVAILABLE)

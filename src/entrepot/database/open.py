@@ -20,7 +20,7 @@ def database_url(settings: DatabaseSettings, data: Path) -> str:
         raise Invalid("database.url is not a URL: use sqlite:////path/to/file or postgresql://host/name") from None
     if (url.get_backend_name() == "sqlite" and url.database) or url.get_backend_name() == "postgresql":
         return text
-    raise Invalid("database.url names no database this registry knows: use sqlite:///… or postgresql://…")
+    raise Invalid("database.url names a database that is not supported: use sqlite:///… or postgresql://…")
 
 
 def open_database(settings: DatabaseSettings, data: Path) -> Database:

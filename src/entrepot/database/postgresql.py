@@ -263,7 +263,7 @@ class _PostgreSQLFeed:
                         async for notification in connection.notifies(timeout=LISTEN_CHECK_SECONDS):
                             self._topics.append(notification.payload)
             except psycopg.Error as error:
-                log.warning("not listening for changes, nothing is cached meanwhile: %s", error)
+                log.warning("not listening for changes, nothing is cached until this works again: %s", error)
             finally:
                 self._trusted_until = 0.0
             await asyncio.sleep(LISTEN_RETRY_SECONDS)

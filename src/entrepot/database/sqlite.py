@@ -272,7 +272,7 @@ def _run_job(connection: Connection, job: _Job) -> None:
     except DBAPIError as error:
         if not isinstance(error, IntegrityError):
             raise
-        job.error = DatabaseUnavailable("this lost against another change at the same time: try again")
+        job.error = DatabaseUnavailable("this conflicted with another change at the same time: try again")
         job.error.__cause__ = error
     except Exception as error:
         job.error = error

@@ -87,7 +87,7 @@ class Application:
             sent = await send_response(response, send, head=request.method == "HEAD")
         except EntrepotError as error:
             # The headers are out: breaking the connection is all that tells the client.
-            log.error("the response broke off: %s", error.message, extra={"request_id": request.id})
+            log.error("the response was cut off: %s", error.message, extra={"request_id": request.id})
             raise
         finally:
             if status:
@@ -161,7 +161,7 @@ async def _respond(request: Request, face: Face) -> tuple[str, Response]:
 def _route(request: Request, face: Face) -> Route:
     """Raises Invalid, and what `Face.match` raises."""
     if not request.has_one_host:
-        raise Invalid("the request has no Host header, or several: send one")
+        raise Invalid("the request must have exactly one Host header")
     route = face.match(request)
     request.permission = route.permission
     request.asks_itself = route.where is None

@@ -60,7 +60,7 @@ async def _by_session(request: Request) -> Principal | None:
         return None
     # Browsers that say neither keep the cookie from other sites' forms all the same.
     if request.method not in _SAFE_METHODS and is_from_elsewhere(request):
-        raise Denied("another site's page may not do this in your name")
+        raise Denied("the request comes from another site's page, which may not act in your name")
     return principal
 
 
@@ -77,7 +77,9 @@ def decode_basic(text: str) -> tuple[str, str]:
     try:
         name, colon, password = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, ValueError):
-        raise CredentialsInvalid("the Basic credentials are not base64 of user:password in UTF-8") from None
+        raise CredentialsInvalid(
+            "the Basic credentials are not valid: send user:password in UTF-8, encoded as base64"
+        ) from None
     if not colon or not name:
-        raise CredentialsInvalid("the Basic credentials are not base64 of user:password in UTF-8")
+        raise CredentialsInvalid("the Basic credentials are not valid: send user:password in UTF-8, encoded as base64")
     return name, password

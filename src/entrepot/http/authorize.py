@@ -45,10 +45,10 @@ async def _refuse(request: Request, decision: Decision) -> None:
     """Raises Challenged, Denied."""
     caller, asked = request.caller, decision.asked
     if caller.principal.is_anonymous:
-        raise Challenged("sign in first: docker login, or send the Authorization header")
+        raise Challenged("sign in first: use docker login, or send an Authorization header")
     if decision.beyond is Beyond.SCOPES and decision.why not in {Why.NOTHING, Why.ACCOUNT}:
         said = f"this token does not allow {asked.permission.value}"
-        raise Challenged(f"{said}: ask for one with the scope in the challenge")
+        raise Challenged(f"{said}: request one with the scope in the challenge")
     refusal = explain.refusal(decision)
     where = authorize.resource(asked.permission, asked.where)
     await acts.refuse(request.app, caller, Missing(asked.permission.value), where, refusal.message)

@@ -35,12 +35,12 @@ class Bodies:
         is_much = held + count > SMALL_BYTES
         if is_much and self._held_of[network] + count > BYTES_PER_NETWORK_MAX:
             raise TooManyBodies(
-                f"the bodies of other requests from this address take {self._held_of[network]} bytes: "
+                f"other requests from this address already have bodies of {self._held_of[network]} bytes: "
                 "send fewer at a time",
                 RETRY_SECONDS,
             )
         if is_much and self._held + count > BYTES_MAX:
-            raise TooManyBodies("the registry has too many bodies to read: try again in some seconds", RETRY_SECONDS)
+            raise TooManyBodies("the registry is reading too many bodies: try again in a few seconds", RETRY_SECONDS)
         self._held += count
         self._held_of[network] += count
 

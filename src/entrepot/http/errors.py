@@ -18,7 +18,7 @@ from entrepot.storage import errors as storage
 log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
-"""For logs and metrics only: that a client went away is no response of ours."""
+"""For logs and metrics only: the client closed the connection, so no response was sent."""
 
 
 TABLE: dict[type[errors.EntrepotError], tuple[int, str]] = {
@@ -107,5 +107,5 @@ def headers_of(error: errors.EntrepotError, status: int) -> Headers:
 
 def defect(request: Request) -> Response:
     """What a client learns of what nobody expected: how to refer to it."""
-    message = f"the registry met an unexpected error: tell its operator the request id {request.id}"
+    message = f"an unexpected error occurred: give the request id {request.id} to the registry's operator"
     return json_response(500, {"errors": [{"code": "UNKNOWN", "message": message}]})

@@ -21,4 +21,4 @@ async def read_fields(request: Request, bytes_max: int) -> dict[str, list[str]]:
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX)
     except ValueError:
-        raise Invalid(f"the form cannot be read: send {FORM_FIELDS_MAX} fields at most") from None
+        raise Invalid(f"the form cannot be read: send at most {FORM_FIELDS_MAX} fields") from None

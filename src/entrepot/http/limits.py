@@ -60,7 +60,7 @@ async def refuse(request: Request, wait: int, principal: Principal) -> None:
     request.app.metrics.requests_braked.labels(of).inc()
     acts.too_many(request.app, Caller(principal, request.origin))
     await asyncio.sleep(REFUSAL_SECONDS)
-    raise TooManyRequests(f"too many requests of this {of}: try again in {wait} seconds", wait)
+    raise TooManyRequests(f"too many requests from this {of}: try again in {wait} seconds", wait)
 
 
 def _is_exempt(request: Request, principal: Principal) -> bool:

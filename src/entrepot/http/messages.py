@@ -169,7 +169,7 @@ class Request:
         """A query parameter that may be any text, as far as PostgreSQL can compare with it. Raises Invalid."""
         text = self.query(name) or ""
         if "\x00" in text:
-            raise Invalid(f"{name} has a NUL in it")
+            raise Invalid(f"{name} contains a NUL character: remove it")
         return text
 
     def query_all(self, name: str) -> list[str]:
@@ -180,7 +180,7 @@ class Request:
                 self._query = parse_qs(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX) if text else {}
             except ValueError:
                 raise Invalid(
-                    f"the query cannot be read: use ASCII and {QUERY_FIELDS_MAX} parameters at most"
+                    f"the query cannot be read: use ASCII and at most {QUERY_FIELDS_MAX} parameters"
                 ) from None
         return self._query.get(name, [])
 

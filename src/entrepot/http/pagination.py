@@ -15,7 +15,7 @@ def page_size(request: Request) -> int:
     if text is None or text == "":
         return PAGE_MAX
     if not text.isdecimal() or not text.isascii():
-        raise Invalid("n must be a number of entries, 0 or more", {"n": text[:50]})
+        raise Invalid("n must be a number of entries: 0 or more", {"n": text[:50]})
     # Of a number too long for int() the first digits are enough to know that it is more than a page.
     return min(int(text.lstrip("0")[:9] or "0"), PAGE_MAX)
 

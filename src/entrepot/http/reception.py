@@ -42,7 +42,7 @@ async def pieces(
     async with _Reception(receive, ahead, idle_seconds, bytes_per_second_min) as reception:
         while (message := await reception.next(received)) is not None:
             if message["type"] == "http.disconnect":
-                raise ClientGone("the client went away before it had sent everything")
+                raise ClientGone("the client closed the connection before it had sent everything")
             if not message.get("more_body", False):
                 ended()
             piece: bytes = message.get("body", b"")
@@ -51,13 +51,13 @@ async def pieces(
                 continue
             received += len(piece)
             if expected is not None and received > expected:
-                raise LengthMismatch(f"the body has more than the {expected} bytes that Content-Range announced")
+                raise LengthMismatch(f"the body has more than the {expected} bytes announced in Content-Range")
             yield piece
             del piece
     if announced is not None and received < announced:
-        raise ClientGone(f"the client sent {received} of the {announced} bytes that it had announced")
+        raise ClientGone(f"the client sent {received} of the {announced} bytes that it announced")
     if expected is not None and received != expected:
-        raise LengthMismatch(f"the body has {received} bytes, but Content-Range announced {expected}")
+        raise LengthMismatch(f"the body has {received} bytes, but Content-Range announces {expected}")
 
 
 class _Reception:
@@ -116,7 +116,7 @@ class _Reception:
             self._asked.append(next(self._asks))
         except AttributeError:
             # Once it knows that the client is gone, the web server answers with something that is no future.
-            raise ClientGone("the client went away before it had sent everything") from None
+            raise ClientGone("the client closed the connection before it had sent everything") from None
 
     def _arrive(self, message: asyncio.Future[Message]) -> None:
         self._asked.remove(message)

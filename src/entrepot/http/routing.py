@@ -62,5 +62,5 @@ class MethodUnsupported(Unsupported):
     code = "method_unsupported"
 
     def __init__(self, methods: list[str]) -> None:
-        super().__init__(f"this path takes {', '.join(methods)}", {"methods": methods})
+        super().__init__(f"this path does not support the method: use {', '.join(methods)}", {"methods": methods})
         self.methods = methods

@@ -24,7 +24,7 @@ class RangeOutside(BadRange):
     code = "range_outside"
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"the range is outside of the blob, which has {size} bytes", {"size": size})
+        super().__init__(f"the range is outside the blob, which has {size} bytes", {"size": size})
         self.size = size
 
 

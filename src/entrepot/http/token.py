@@ -49,7 +49,7 @@ async def _issue(request: Request, principal: Principal, scopes: list[str], *, o
     """Raises what `bearer_tokens.issue` raises, and TooManyRequests."""
     requested = " ".join(scopes).split()
     if len(requested) > SCOPES_MAX:
-        raise Invalid(f"the request has {len(requested)} scopes: ask for {SCOPES_MAX} at most")
+        raise Invalid(f"the request has {len(requested)} scopes: request at most {SCOPES_MAX}")
     await limits.admit_scopes(request, principal, len(requested))
     return await bearer_tokens.issue(request.app, principal, requested, request.origin, offline=offline)
 
@@ -57,7 +57,7 @@ async def _issue(request: Request, principal: Principal, scopes: list[str], *, o
 def _own(principal: Principal) -> Principal:
     """A token is got with a password: one token must not be traded for another that lives longer."""
     if principal.scopes is not None:
-        raise CredentialsInvalid("send the user name and the password, not a token, to get a token")
+        raise CredentialsInvalid("to get a token, send the user name and the password, not a token")
     return principal
 
 

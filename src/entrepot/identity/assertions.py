@@ -87,10 +87,10 @@ def read_head(token: str, types: frozenset[str] = PLAIN_TYPES) -> Head:
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenInvalid(f"the token is not signed with one of {', '.join(ALGORITHMS)}")
     if "crit" in head or not isinstance(key_id, str | None) or not isinstance(kind, str):
-        raise TokenInvalid("the token's head has something in it that is not understood")
+        raise TokenInvalid("the token's header has members that are not valid or not supported")
     kind = kind.lower().removeprefix("application/")
     if kind not in types:
-        raise TokenInvalid("the token is of another type than is asked for here")
+        raise TokenInvalid("the token has the wrong type for this use")
     return Head(algorithm, key_id, kind)
 
 
@@ -122,13 +122,13 @@ def _check_times(claims: Mapping[str, Any], now: int) -> tuple[int, int | None]:
     """When it expires and when it was issued."""
     expires_at, issued_at, not_before = (_time(claims, name) for name in ("exp", "iat", "nbf"))
     if expires_at is None:
-        raise TokenInvalid("the token never expires: ask its issuer for one that does")
+        raise TokenInvalid("the token never expires: get one that does from its issuer")
     if expires_at + LEEWAY_SECONDS <= now:
         raise TokenInvalid("the token has expired: get a new one")
     if not_before is not None and not_before > now + LEEWAY_SECONDS:
-        raise TokenInvalid("the token is not valid yet: compare the clocks")
+        raise TokenInvalid("the token is not valid yet: check the clocks of the issuer and the registry")
     if issued_at is not None and issued_at > now + LEEWAY_SECONDS:
-        raise TokenInvalid("the token was issued in the future: compare the clocks")
+        raise TokenInvalid("the token was issued in the future: check the clocks of the issuer and the registry")
     return expires_at, issued_at
 
 

@@ -62,7 +62,7 @@ def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
     try:
         key = keys.find(jwt.get_unverified_header(token)["kid"], now)
         if key is None:
-            raise TokenInvalid("the bearer token was signed with a key that is not in use: get a new one")
+            raise TokenInvalid("the bearer token was signed with a key that is no longer in use: get a new one")
         claims = jwt.decode(
             token,
             key.private.public_key(),
@@ -73,7 +73,7 @@ def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
             leeway=LEEWAY_SECONDS,
         )
         if claims["exp"] > now + LIFETIME_SECONDS_MAX + LEEWAY_SECONDS:
-            raise TokenInvalid("the bearer token is good for longer than one can be: get a new one")
+            raise TokenInvalid("the bearer token's lifetime is longer than allowed: get a new one")
         scopes: tuple[Scope | Fingerprints, ...] = (
             *(_scope(entry) for entry in claims["access"][:SCOPES_MAX]),
             *_by_fingerprint(_fingerprint_key(key.private, claims["jti"]), claims.get("repositories", {})),
@@ -89,7 +89,7 @@ def verify(keys: TokenKeys, token: str, now: int) -> Bearer:
             epoch=int(claims["epoch"]),
         )
         if principal.is_anonymous != (user_id is None):
-            raise ValueError("a token is for a user or for nobody")
+            raise ValueError("a token must be for a user or for nobody")
         return Bearer(principal, int(claims["exp"]))
     except jwt.ExpiredSignatureError:
         raise TokenExpired("the bearer token has expired: get a new one") from None

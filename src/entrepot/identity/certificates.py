@@ -52,14 +52,16 @@ class CertificateAuthority:
             return None
         name = self._name_from(certificate)
         if not name:
-            raise CredentialsInvalid(f"the client certificate has no name that the provider {self.name} looks for")
+            raise CredentialsInvalid(
+                f"the client certificate does not contain the name that the provider {self.name} uses (name_from)"
+            )
         not_after_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
         return ClientCertificate(ExternalUser(subject=name, name=name, display_name=name), not_after_ms)
 
 
 def _for_clients(policy: object, certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
     if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        raise ValueError("the certificate is not for clients")
+        raise ValueError("the certificate is not a client certificate")
 
 
 def _common_name(certificate: x509.Certificate) -> str:

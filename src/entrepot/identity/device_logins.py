@@ -39,14 +39,14 @@ def check(connection: Connection, address: str, limits: DeviceLoginLimits, now_m
     wait = _wait_seconds(connection, here, limits.per_address, now_ms)
     if wait:
         raise TooManyDeviceLogins(
-            f"{limits.per_address} logins on devices are under way from your address: finish one, "
+            f"{limits.per_address} device logins are in progress from your address: finish one, "
             f"or try again in {wait} seconds",
             wait,
         )
     wait = _wait_seconds(connection, true(), limits.in_all, now_ms)
     if wait:
         raise TooManyDeviceLogins(
-            f"too many logins on devices are under way: sign in by a browser, or try again in {wait} seconds", wait
+            f"too many device logins are in progress: sign in with a browser, or try again in {wait} seconds", wait
         )
 
 

@@ -71,7 +71,7 @@ def require(connection: Connection, provider: str, name: str) -> Group:
     """Raises GroupUnknown."""
     group = find(connection, provider, name)
     if group is None:
-        raise GroupUnknown(f"there is no group {name[:255]} of the provider {provider}")
+        raise GroupUnknown(f"the provider {provider} has no group {name[:255]}")
     return group
 
 
@@ -88,15 +88,15 @@ def add(connection: Connection, provider: str, name: str, description: str, now_
     A directory's group can be granted something before the first of its members has signed in.
     """
     if not _is_name(name):
-        raise Invalid("a group's name has 1 to 255 characters")
+        raise Invalid("a group's name must have 1 to 255 characters")
     if provider == LOCAL and (
         {"/", "\ufffd"} & set(name) or not name.isprintable() or not unicodedata.is_normalized("NFC", name)
     ):
-        raise Invalid("a local group's name has no slash and nothing invisible")
+        raise Invalid("a local group's name may not contain slashes or invisible characters")
     values = {"provider": provider, "name": name, "description": description[:255], "created_at_ms": now_ms}
     row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
     if row is None:
-        raise NameTaken(f"there is a group {name} already", {"name": name})
+        raise NameTaken(f"the group {name} exists already", {"name": name})
     return Group(**row)
 
 

@@ -101,9 +101,9 @@ class Issuer:
         try:
             response = await self._outbound.request("GET", url, ca_file=self._ca_file, headers=headers)
         except PeerUnavailable as error:
-            raise ProviderUnavailable(f"{self.url} cannot be asked: {error.message}") from error
+            raise ProviderUnavailable(f"cannot reach {self.url}: {error.message}") from error
         if response.status_code != 200:
-            raise ProviderUnavailable(f"{self.url} answered {response.status_code} when asked for what it publishes")
+            raise ProviderUnavailable(f"{self.url} responded with status {response.status_code} instead of a document")
         return response.content
 
 
@@ -119,7 +119,7 @@ def parse_metadata(text: str | bytes, issuer: str) -> Metadata:
     if not isinstance(document, dict):
         raise ProviderUnavailable(f"the discovery document of {issuer} is not a JSON object")
     if document.get("issuer") != issuer:
-        raise ProviderUnavailable(f"the discovery document of {issuer} is another issuer's: compare the setting")
+        raise ProviderUnavailable(f"the discovery document of {issuer} names another issuer: check the setting")
 
     def endpoint(name: str) -> str:
         value = document.get(name, "")
@@ -155,7 +155,7 @@ class _Remembered(Generic[T]):
         self._answer: T | None = None
         self._answered_at_ms = 0
         self._asked_at_ms: int | None = None
-        self._problem = ProviderUnavailable("the identity provider was not asked yet")
+        self._problem = ProviderUnavailable("the identity provider has not been contacted yet")
 
     async def get(self) -> T:
         """The answer, which may be as old as FRESH_MS. Raises ProviderUnavailable."""
@@ -200,4 +200,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ProviderUnavailable(f"{path} cannot be read: {error.strerror}") from error
+        raise ProviderUnavailable(f"cannot read {path}: {error.strerror}") from error

@@ -34,9 +34,9 @@ def load_or_make(directory: Path) -> Keys:
         upload = read_or_make(directory / "upload.key", lambda: secrets.token_bytes(UPLOAD_KEY_BYTES))
         audit = parse_signing_key(read_or_make(directory / "audit.pem", new_signing_key))
     except (OSError, ValueError) as error:
-        raise KeysUnreadable(f"the keys in {directory} cannot be read or made: {error}") from error
+        raise KeysUnreadable(f"the keys in {directory} cannot be read or created: {error}") from error
     if audit is None or len(upload) != UPLOAD_KEY_BYTES:
         raise KeysUnreadable(
-            f"the keys in {directory} are not those of a registry: move them away to have new ones made"
+            f"the keys in {directory} are not those of a registry: move them away to have new ones created"
         )
     return Keys(TokenKeys(directory), upload, audit)

@@ -22,7 +22,7 @@ def external_user(assertion: Assertion) -> ExternalUser:
     prefix, _, rest = assertion.subject.partition(PREFIX)
     namespace, _, name = rest.partition(":")
     if prefix or not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name):
-        raise TokenInvalid("the token is not a service account's")
+        raise TokenInvalid("the token does not belong to a service account")
     if len(assertion.subject) > NAME_CHARACTERS_MAX:
         raise TokenInvalid(f"the service account's name is longer than {NAME_CHARACTERS_MAX} characters")
     bound = assertion.claims.get("kubernetes.io")

@@ -103,7 +103,7 @@ class LDAPDirectory:
         """
         if not self._settings.bind_dn:
             raise ProviderUnavailable(
-                f"directory {self.name}: set bind_dn, without which users can only be asked about while they sign in"
+                f"directory {self.name}: set bind_dn; without it, users can be looked up only while they sign in"
             )
         return await self._in_thread(self._servers.ask, lambda server: self._find(server, subject))
 
@@ -114,7 +114,7 @@ class LDAPDirectory:
 
     async def _in_thread(self, function: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
         if self._waiting >= WAITING_MAX:
-            raise TooManyLogins("too many logins wait for the directory: try again in a few seconds")
+            raise TooManyLogins("too many logins are waiting for the directory: try again in a few seconds")
         self._waiting += 1
         try:
             async with asyncio.timeout(self._seconds_max):
@@ -123,7 +123,7 @@ class LDAPDirectory:
                 )
         except TimeoutError:
             self._servers.abort(self._seconds_max / 2)
-            message = f"directory {self.name}: no whole answer within {self._seconds_max} s"
+            message = f"directory {self.name}: no complete answer within {self._seconds_max} s"
             raise ProviderUnavailable(message) from None
         except Refused as refused:
             raise ProviderUnavailable(f"directory {self.name}: {refused.message}") from None
@@ -230,7 +230,7 @@ class LDAPDirectory:
         ):
             if not value:
                 raise ProviderUnavailable(
-                    f"directory {self.name}: {entry.dn} shows no {attribute}: set another, or let bind_dn read it"
+                    f"directory {self.name}: {entry.dn} has no {attribute}: set another, or let bind_dn read it"
                 )
         return ExternalUser(
             subject=identity,
@@ -285,9 +285,9 @@ def _check(settings: LDAPProvider) -> None:
     where = f"provider {settings.name}"
     user_filter, group_filter = settings.user_filter, settings.group_filter
     if user_filter and NAME not in user_filter:
-        raise SettingsInvalid(f"{where}: user_filter needs {NAME}, where the name goes")
+        raise SettingsInvalid(f"{where}: user_filter must contain {NAME}, which becomes the name")
     if group_filter and DN not in group_filter and NAME not in group_filter:
-        raise SettingsInvalid(f"{where}: group_filter needs {DN}, where the user's DN goes, or {NAME}")
+        raise SettingsInvalid(f"{where}: group_filter must contain {DN}, which becomes the user's DN, or {NAME}")
     for key, query in (("user_filter", user_filter), ("group_filter", group_filter)):
         if query:
             check_filter(f"{where}: {key}", query)

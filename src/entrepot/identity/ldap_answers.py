@@ -38,18 +38,18 @@ ANOTHER_SERVER_MAY = frozenset({Code.BUSY, Code.UNAVAILABLE})
 """This server cannot now; that it says so is as if it did not answer."""
 
 ADVICE = {
-    Code.OPERATIONS_ERROR: "it wants a bind first: set bind_dn and its password",
+    Code.OPERATIONS_ERROR: "it requires a bind first: set bind_dn and its password",
     Code.TIME_LIMIT: "the search takes too long: index what user_filter and group_filter compare, or narrow the bases",
-    Code.ADMIN_LIMIT: "the search is over a limit of the server's: index what the filters compare, or narrow the bases",
-    Code.STRONGER_AUTHENTICATION: "it wants encryption: set start_tls, or use ldaps://",
-    Code.CONFIDENTIALITY: "it wants encryption: set start_tls, or use ldaps://",
-    Code.REFERRAL: "it points to another server, and referrals are not followed: name that server in urls",
+    Code.ADMIN_LIMIT: "the search exceeds a limit of the server: index what the filters compare, or narrow the bases",
+    Code.STRONGER_AUTHENTICATION: "it requires encryption: set start_tls, or use ldaps://",
+    Code.CONFIDENTIALITY: "it requires encryption: set start_tls, or use ldaps://",
+    Code.REFERRAL: "it refers to another server, and referrals are not followed: name that server in urls",
     Code.NO_SUCH_OBJECT: "there is no such base, or bind_dn may not see it: check user_base and group_base",
     Code.INVALID_DN: "a distinguished name is malformed: check bind_dn, user_bind, user_base and group_base",
     Code.INVALID_CREDENTIALS: "check bind_dn and its password",
-    Code.INAPPROPRIATE_AUTHENTICATION: "it does not take this kind of bind: check bind_dn",
+    Code.INAPPROPRIATE_AUTHENTICATION: "it does not support this kind of bind: check bind_dn",
     Code.INSUFFICIENT_ACCESS: "it does not allow this: check what bind_dn, or the user, may read",
-    Code.UNWILLING: "it is set up not to do this",
+    Code.UNWILLING: "its configuration does not allow this",
 }
 
 WRONG = "the name or the password is wrong"

@@ -211,7 +211,7 @@ class Line:
     def _require_encryption(self) -> None:
         connection = self._connection
         if connection.closed or (self._server.start_tls and not connection.tls_started):
-            raise ServerFailed(f"{self._server.url}: the connection has ended", worn=self.worn)
+            raise ServerFailed(f"{self._server.url}: the connection was closed", worn=self.worn)
 
     @contextmanager
     def _failures(self, during: str) -> Iterator[None]:
@@ -227,18 +227,18 @@ class Line:
         server, failure = self._server, self._encryption.failure
         if isinstance(failure, ssl.SSLCertVerificationError):
             return (
-                f"{server.url} shows a certificate that is not to be trusted ({failure.verify_message}): "
-                "set ca_file to its authority, and name the server in urls as its certificate does"
+                f"{server.url} has a certificate that is not trusted ({failure.verify_message}): "
+                "set ca_file to its authority, and write the server's name in urls as in its certificate"
             )
         if isinstance(failure, ssl.SSLError):
-            return f"{server.url} fails the TLS handshake ({failure.reason}): check its port and its TLS settings"
+            return f"the TLS handshake with {server.url} failed ({failure.reason}): check its port and its TLS settings"
         if isinstance(error, TimeoutError) or isinstance(failure, TimeoutError):
-            return f"{server.url} does not answer within {server.timeout_seconds} s ({during})"
+            return f"{server.url} did not respond within {server.timeout_seconds} s ({during})"
         if server.start_tls and not self._connection.tls_started and self._connection.result:
             return f"{server.url} refuses StartTLS: give it a certificate, or use ldaps://"
         opening = isinstance(error, LDAPSocketOpenError) and self._connection.last_error
         reason = opening or type(error).__name__
-        return f"{server.url} cannot be reached, or ends the connection ({during}: {reason})"
+        return f"{server.url} cannot be reached, or closes the connection ({during}: {reason})"
 
 
 class Server:
@@ -318,7 +318,7 @@ class Server:
 
     def _new_line(self, role: BoundAs) -> Line:
         if self._closed:
-            raise ServerFailed(f"{self.url} is not asked any more: the registry stops")
+            raise ServerFailed(f"{self.url} is no longer asked: the registry is stopping")
         line = Line(self, role)
         with self._lock:
             self._in_use[line] = time.monotonic()
@@ -413,7 +413,7 @@ def _context(provider: LDAPProvider) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=provider.ca_file)
     except OSError as error:
-        raise SettingsInvalid(f"provider {provider.name}: ca_file {provider.ca_file} cannot be read: {error}") from None
+        raise SettingsInvalid(f"provider {provider.name}: cannot read ca_file {provider.ca_file}: {error}") from None
     if not provider.verify_certificates:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -430,7 +430,7 @@ def _service_password(provider: LDAPProvider) -> str:
             password = secret.read(SECRET_CHARACTERS_MAX).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ServerFailed(f"bind_password_file {file} cannot be read: {reason}") from None
+        raise ServerFailed(f"cannot read bind_password_file {file}: {reason}") from None
     if not password:
         raise ServerFailed(f"bind_password_file {file} is empty")
     return password

@@ -124,7 +124,7 @@ class RelyingParty:
         """
         metadata = await self._issuer.metadata()
         if named_issuer != metadata.issuer and (named_issuer is not None or metadata.names_itself):
-            raise CredentialsInvalid("the answer is from another provider than the login was started at")
+            raise CredentialsInvalid("the answer comes from another provider than the one where the login started")
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -133,7 +133,7 @@ class RelyingParty:
         }
         status, answer = await self._ask(metadata, metadata.token_endpoint, form)
         if status != 200:
-            raise CredentialsInvalid(f"the provider does not accept the login ({_error(answer)}): sign in again")
+            raise CredentialsInvalid(f"the provider did not accept the login ({_error(answer)}): sign in again")
         return await self._signed_in(metadata, answer, nonce)
 
     async def start_device(self) -> DeviceStart:
@@ -149,7 +149,7 @@ class RelyingParty:
             interval=min(_seconds(answer, "interval", DEVICE_INTERVAL_SECONDS), DEVICE_INTERVAL_SECONDS_MAX),
         )
         if status != 200 or not (start.device_code and start.user_code and start.verification_uri):
-            raise ProviderUnavailable(f"{self._issuer.url} starts no login on a device ({_error(answer)})")
+            raise ProviderUnavailable(f"{self._issuer.url} did not start a device login ({_error(answer)})")
         return start
 
     async def poll_device(self, device_code: str) -> SignedIn | Waiting:
@@ -164,8 +164,8 @@ class RelyingParty:
             if error == waiting.value:
                 return waiting
         if error == "expired_token":
-            raise CredentialsInvalid("the login on the device took too long: start it again")
-        raise CredentialsInvalid(f"the provider does not accept the login on the device ({error}): start it again")
+            raise CredentialsInvalid("the device login took too long: start it again")
+        raise CredentialsInvalid(f"the provider did not accept the device login ({error}): start it again")
 
     async def logout_url(self, id_token: str, return_to: str) -> str | None:
         """Where the browser ends the provider's session too (OpenID Connect RP-Initiated Logout 1.0).
@@ -203,7 +203,7 @@ class RelyingParty:
     async def _signed_in(self, metadata: Metadata, answer: Mapping[str, Any], nonce: str | None) -> SignedIn:
         id_token, access_token = _text(answer, "id_token"), _text(answer, "access_token")
         if not id_token:
-            raise TokenInvalid("the provider's answer has no ID token: ask for the scope openid")
+            raise TokenInvalid("the provider's answer has no ID token: add openid to scopes")
         now = self._clock() // 1000
         assertion = await assertions.verify(self._issuer, id_token, [self._provider.client_id], now)
         check_id_token(assertion, self._provider.client_id, nonce)
@@ -212,7 +212,7 @@ class RelyingParty:
         if access_token and metadata.userinfo_endpoint and self._lacks(claims):
             about = await self._userinfo(metadata, access_token)
             if about.get("sub") != assertion.subject:
-                raise TokenInvalid("the provider's userinfo is about somebody else")
+                raise TokenInvalid("the provider's userinfo belongs to another user")
             # What is signed counts for more.
             claims = {**about, **claims}
         session = claims.get("sid", "")
@@ -229,9 +229,11 @@ class RelyingParty:
                 "GET", metadata.userinfo_endpoint, ca_file=self._provider.ca_file, headers=headers
             )
         except PeerUnavailable as error:
-            raise ProviderUnavailable(f"{self._issuer.url} cannot be asked: {error.message}") from error
+            raise ProviderUnavailable(f"cannot reach {self._issuer.url}: {error.message}") from error
         if response.status_code != 200:
-            raise ProviderUnavailable(f"{self._issuer.url} answered {response.status_code} when asked about the user")
+            raise ProviderUnavailable(
+                f"{self._issuer.url} responded with status {response.status_code} to the request for userinfo"
+            )
         return _parse(response.content)
 
     async def _ask(self, metadata: Metadata, endpoint: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
@@ -242,11 +244,12 @@ class RelyingParty:
                 "POST", self._needed(endpoint), ca_file=self._provider.ca_file, headers=headers, form=form
             )
         except PeerUnavailable as error:
-            raise ProviderUnavailable(f"{self._issuer.url} cannot be asked: {error.message}") from error
+            raise ProviderUnavailable(f"cannot reach {self._issuer.url}: {error.message}") from error
         answer = _parse(response.content)
         if response.status_code >= 500 or _error(answer) in {"invalid_client", "unauthorized_client"}:
             raise ProviderUnavailable(
-                f"{self._issuer.url} answered {response.status_code} ({_error(answer)}): compare the client's settings"
+                f"{self._issuer.url} responded with {response.status_code} ({_error(answer)}): "
+                "check the client's settings"
             )
         return response.status_code, answer
 
@@ -269,7 +272,7 @@ class RelyingParty:
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise ProviderUnavailable(f"the client's secret in {path} cannot be read") from error
+            raise ProviderUnavailable(f"cannot read the client's secret in {path}") from error
 
     def _scope(self) -> str:
         return " ".join(dict.fromkeys(("openid", *self._provider.scopes)))

@@ -54,28 +54,28 @@ def hash_password(password: str) -> str:
 def check_rules(name: str, password: str, characters_min: int) -> None:
     """Raises PasswordTooWeak. Length counts, kinds of letters do not (NIST SP 800-63B, 3.1.1.2)."""
     if not characters_min <= len(password) <= PASSWORD_CHARACTERS_MAX:
-        raise PasswordTooWeak(f"a password has {characters_min} to {PASSWORD_CHARACTERS_MAX} characters")
+        raise PasswordTooWeak(f"a password must have {characters_min} to {PASSWORD_CHARACTERS_MAX} characters")
     if len(set(password)) < DISTINCT_CHARACTERS_MIN or (len(name) > 3 and name.lower() in password.lower()):
         raise PasswordTooWeak(
-            f"a password has {DISTINCT_CHARACTERS_MIN} different characters, and not the user's name in it"
+            f"a password must have {DISTINCT_CHARACTERS_MIN} different characters and must not contain the user's name"
         )
     if password.startswith(_TAKEN_FOR_TOKENS):
-        raise PasswordTooWeak("a password that begins like a token would be taken for one: begin it in another way")
+        raise PasswordTooWeak("a password must not begin like a token: choose another beginning")
     try:
         password.encode()
     except UnicodeEncodeError:
-        raise PasswordTooWeak("a password is Unicode text, which this is not") from None
+        raise PasswordTooWeak("the password is not valid Unicode text") from None
 
 
 def check_htpasswd_hash(password_hash: str) -> None:
     """Raises Invalid for what is not a bcrypt hash of an htpasswd file that can be checked in reasonable time."""
     if not is_bcrypt(password_hash):
-        raise Invalid("only bcrypt hashes are taken: make them by htpasswd -B")
+        raise Invalid("only bcrypt hashes are accepted: create them with htpasswd -B")
     match = _BCRYPT.fullmatch(password_hash)
     if match is None:
-        raise Invalid("this is not a whole bcrypt hash")
+        raise Invalid("this is not a complete bcrypt hash")
     if not BCRYPT_COST_MIN <= int(match.group(1)) <= BCRYPT_COST_MAX:
-        raise Invalid(f"the cost of a bcrypt hash is {BCRYPT_COST_MIN} to {BCRYPT_COST_MAX} here")
+        raise Invalid(f"the cost of a bcrypt hash must be {BCRYPT_COST_MIN} to {BCRYPT_COST_MAX}")
 
 
 def is_bcrypt(password_hash: str) -> bool:
@@ -97,7 +97,7 @@ class _Lane:
     def take(self, who: str) -> None:
         """Raises TooManyLogins."""
         if self._taken.total() >= SLOTS or self._taken[who] >= SLOTS_OF_ONE:
-            raise TooManyLogins("too many logins wait to be checked: try again in a few seconds")
+            raise TooManyLogins("too many logins are waiting to be checked: try again in a few seconds")
         self._taken[who] += 1
 
     def leave(self, who: str) -> None:

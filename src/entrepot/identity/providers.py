@@ -78,7 +78,7 @@ class Providers:
         """Raises ProviderUnknown."""
         provider = self.by_name.get(name)
         if provider is None or provider.relying_party is None:
-            raise ProviderUnknown("there is no provider of this name that people sign in by")
+            raise ProviderUnknown("there is no provider of this name that people can sign in with")
         return provider.relying_party
 
     def sign_in_again_days(self, name: str) -> int:

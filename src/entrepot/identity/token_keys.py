@@ -94,7 +94,7 @@ class TokenKeys:
                 return
             found = load(self._directory)
         except KeysUnreadable as error:
-            log.error("%s; the keys that were read before stay in use", error.message)
+            log.error("%s; the keys that were read before remain in use", error.message)
             return
         if found:
             self._keys = found
@@ -124,7 +124,7 @@ def load(directory: Path) -> list[TokenKey]:
             raise _unreadable(directory, error) from error
         if private is None:
             raise KeysUnreadable(
-                f"the keys in {directory} are not those of a registry: move them away to have new ones made"
+                f"the keys in {directory} are not those of a registry: move them away to have new ones created"
             )
         retired_at = None if successor is None else _since(successor)
         keys.append(TokenKey(_kid(private), private, _since(name), retired_at, name))
@@ -170,4 +170,4 @@ def _kid(key: Ed25519PrivateKey) -> str:
 
 
 def _unreadable(directory: Path, error: Exception) -> KeysUnreadable:
-    return KeysUnreadable(f"the keys in {directory} cannot be read or made: {error}")
+    return KeysUnreadable(f"the keys in {directory} cannot be read or created: {error}")

@@ -128,13 +128,13 @@ def add(
 ) -> tuple[Token, str]:
     """A new token, and its text, which is never to be had again. Raises Invalid."""
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
-        raise Invalid(f"a token's name has 1 to {NAME_CHARACTERS_MAX} characters that can be shown")
+        raise Invalid(f"a token's name must have 1 to {NAME_CHARACTERS_MAX} printable characters")
     if limits is not None and len(limits) > LIMITS_MAX:
-        raise Invalid(f"a token has {LIMITS_MAX} limits at most")
+        raise Invalid(f"a token can have at most {LIMITS_MAX} limits")
     if expires_at_ms is not None and expires_at_ms <= now_ms:
-        raise Invalid("the token would have expired already")
+        raise Invalid("the token's expiry is in the past: choose a later time")
     if kind != REFRESH and _count(connection, user.id, kind) >= TOKENS_OF_USER_MAX:
-        raise Invalid(f"{user.name} has {TOKENS_OF_USER_MAX} tokens: revoke some")
+        raise Invalid(f"{user.name} has {TOKENS_OF_USER_MAX} tokens, which is the limit: revoke some")
     if kind == REFRESH:
         _make_room(connection, user.id)
     token_id = _random(_ID_CHARACTERS)

@@ -127,7 +127,7 @@ def require(connection: Connection, provider: str, name: str) -> User:
     """Raises UserUnknown."""
     user = find(connection, provider, name)
     if user is None:
-        raise UserUnknown(f"there is no user {name[:NAME_CHARACTERS_MAX]} of the provider {provider}")
+        raise UserUnknown(f"the provider {provider} has no user {name[:NAME_CHARACTERS_MAX]}")
     return user
 
 
@@ -181,7 +181,7 @@ def require_administrator_left(connection: Connection, before: set[int]) -> None
     """Raises LastAdministrator when there were local administrators who can sign in (`before`), and none is left."""
     if before and not lock_administrators(connection):
         raise LastAdministrator(
-            "nobody could administer this registry any more: make another local user with a password an administrator"
+            "no administrator would be left: first make another local user with a password an administrator"
         )
 
 
@@ -190,8 +190,8 @@ def check_local_name(name: str) -> None:
     one_word = not any(character.isspace() or character in "/:\ufffd" for character in name)
     if not one_word or not is_plain(name) or not 0 < len(name) <= NAME_CHARACTERS_MAX:
         raise Invalid(
-            f"a local user's name has 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space, nothing "
-            f"invisible, no letters that look like those of another script, and does not begin with {ROBOT_PREFIX}"
+            f"a local user's name must have 1 to {NAME_CHARACTERS_MAX} characters, no slash, colon or space, nothing "
+            f"invisible and no letters that look like those of another script, and must not begin with {ROBOT_PREFIX}"
         )
 
 
@@ -238,7 +238,7 @@ def add(
     }
     row = dialect.execute(connection, _INSERT, values).mappings().one_or_none()
     if row is None:
-        raise NameTaken(f"there is a user {name} already", {"name": name})
+        raise NameTaken(f"the user {name} exists already", {"name": name})
     announce(connection, topics.USERS)
     return User(**row)
 
@@ -306,7 +306,7 @@ def provision(connection: Connection, provider: str, known: ExternalUser, now_ms
     known = replace(known, name=shown(known.name))
     _check_name(known.name)
     if not 0 < len(known.subject) <= NAME_CHARACTERS_MAX or "\x00" in known.subject:
-        raise Invalid("what the provider identifies the user by cannot be kept: it has 1 to 255 characters")
+        raise Invalid("the provider's identifier of the user cannot be stored: it must have 1 to 255 characters")
     known = replace(known, display_name=_kept(known.display_name), email=_kept(known.email))
     user = find_subject(connection, provider, known.subject)
     if user is None or user.name != known.name:
@@ -363,7 +363,7 @@ def _free_name(connection: Connection, provider: str, known: ExternalUser) -> st
 def _check_name(name: str) -> None:
     """Raises Invalid."""
     if not name or len(name) > NAME_CHARACTERS_MAX or any(ord(character) < 33 for character in name) or ":" in name:
-        raise Invalid("a user's name has 1 to 255 characters, without spaces and colons")
+        raise Invalid("a user's name must have 1 to 255 characters, without spaces and colons")
 
 
 def _kept(text: str) -> str:

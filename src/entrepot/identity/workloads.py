@@ -82,22 +82,24 @@ def matches(pattern: str, value: str) -> bool:
 def check(audience: str, claims: Mapping[str, str]) -> None:
     """Raises TrustRuleInvalid for a rule that would trust everybody, or that cannot be kept."""
     if not 0 < len(audience) <= 255 or not _is_printable(audience):
-        raise TrustRuleInvalid("give the audience that the workload asks its token for")
+        raise TrustRuleInvalid("give the audience for which the workload requests its token")
     if not claims:
-        raise TrustRuleInvalid("a rule without claims would trust everybody who has a token of this issuer")
+        raise TrustRuleInvalid("a rule without claims would trust everyone with a token of this issuer: add claims")
     if len(claims) > CLAIMS_MAX:
-        raise TrustRuleInvalid(f"a rule has {CLAIMS_MAX} claims at most")
+        raise TrustRuleInvalid(f"a rule can have at most {CLAIMS_MAX} claims")
     for name, pattern in claims.items():
         if not 0 < len(name) <= PATTERN_CHARACTERS_MAX or not _is_printable(name):
             raise TrustRuleInvalid("a claim needs a name")
         if not 0 < len(pattern) <= PATTERN_CHARACTERS_MAX or not _is_printable(pattern):
-            raise TrustRuleInvalid(f"the pattern has 1 to {PATTERN_CHARACTERS_MAX} characters", {"claim": name})
+            raise TrustRuleInvalid(f"a pattern must have 1 to {PATTERN_CHARACTERS_MAX} characters", {"claim": name})
         if "***" in pattern:
-            raise TrustRuleInvalid("a pattern has * or **, not more asterisks in a row", {"claim": name})
+            raise TrustRuleInvalid("a pattern may contain * or **, but not more asterisks in a row", {"claim": name})
         if sum(len(part) > 1 or part == "*" for part in _parts(pattern)) > WILDCARDS_MAX:
-            raise TrustRuleInvalid(f"a pattern has {WILDCARDS_MAX} wildcards at most", {"claim": name})
+            raise TrustRuleInvalid(f"a pattern can have at most {WILDCARDS_MAX} wildcards", {"claim": name})
     if all(not pattern.strip("*" + _BOUNDARIES) for pattern in claims.values()):
-        raise TrustRuleInvalid("a rule of nothing but wildcards would trust everybody who has a token of this issuer")
+        raise TrustRuleInvalid(
+            "a rule with only wildcards would trust everyone with a token of this issuer: make a claim more specific"
+        )
 
 
 def add(

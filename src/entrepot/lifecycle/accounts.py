@@ -39,7 +39,7 @@ async def refresh(database: Database, directory: PasswordProvider, now_ms: int) 
             try:
                 found = await asyncio.gather(*(directory.find(user.subject) for user in some))
             except ProviderUnavailable as error:
-                log.warning("users of %s cannot be refreshed: %s", directory.name, error.message)
+                log.warning("the users of %s could not be refreshed: %s", directory.name, error.message)
                 return lost
             for user, known in zip(some, found, strict=True):
                 await database.write(_refresh_row, directory.name, user, known, now_ms, durable=known is None)

@@ -78,8 +78,8 @@ async def collect(
     due = [location for location in unnamed if location in rows and rows[location].found_at_ms < terms.now_ms]
     if len(due) > max(MANY, SHARE_MAX * stored) and not accept_many:
         raise TooMuchGarbage(
-            f"of {stored} stored objects nothing names {len(due)}, which is more than a registry leaves behind: is "
-            "this its database? Look at entrepot collect --dry-run; to move them aside all the same, entrepot collect "
+            f"{len(due)} of {stored} stored objects are unreferenced, which is more than a registry leaves behind: is "
+            "this its database? Check with entrepot collect --dry-run; to move them aside anyway, run entrepot collect "
             "--accept-many"
         )
     if not dry_run:
@@ -139,7 +139,7 @@ async def _look_aside(
             if location in named:
                 back += 1
                 if not dry_run:
-                    log.warning("%s was aside as garbage and is named again: moving it back", location)
+                    log.warning("%s was moved aside as garbage and is referenced again: moving it back", location)
                     await store.bring_back(location)
                     await database.write(_forget, [location])
             elif row is None or row.moved_at_ms is None:

@@ -72,7 +72,7 @@ class Readiness:
                 self._found_at = time.monotonic()
         failed = dict(self._found)
         if not self._is_maintained():
-            failed[MAINTENANCE] = "the maintenance process ends whenever it is started"
+            failed[MAINTENANCE] = "the maintenance process ends every time it is started"
         checks = {part: part not in failed for part in (*self._looks, MAINTENANCE)}
         if self._is_stopping():
             return ReadinessReport(Status.STOPPING, checks, failed)

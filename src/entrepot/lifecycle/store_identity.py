@@ -52,25 +52,25 @@ async def check(database: Database, store: BlobStore) -> Identity:
     known, stored = await database.read(_known), await _stored(store)
     if known is None and stored is not None:
         raise StoreForeign(
-            "the storage belongs to a registry whose database this is not: the database is new, or another one. "
-            f"Correct database.url or storage.url; or, to let this database have the storage, run {ADOPT}"
+            "the storage belongs to another database than this one, which is new or another registry's. "
+            f"Correct database.url or storage.url; or, to assign the storage to this database, run {ADOPT}"
         )
     if known is not None and stored is not None:
         if known.id != stored.id:
             raise StoreForeign(
                 f"the storage belongs to registry {stored.id[:12]}, the database to {known.id[:12]}: correct "
-                f"database.url or storage.url; or, to let this database have the storage, run {ADOPT}"
+                f"database.url or storage.url; or, to assign the storage to this database, run {ADOPT}"
             )
         return known
     if await database.read(_names_objects):
         raise StoreForeign(
-            "the database names stored bytes, and the storage is empty or was never this registry's: correct "
-            f"storage.url, restore the storage; or, to go on with what is there, run {ADOPT}"
+            "the database refers to stored bytes, but the storage is empty or was never this registry's: correct "
+            f"storage.url or restore the storage; or, to continue with what is there, run {ADOPT}"
         )
     if known is None and await _has_objects(store):
         raise StoreForeign(
-            "the storage has bytes in it that this new database knows nothing of: correct database.url or storage.url; "
-            f"or, to let this database have the storage, run {ADOPT}"
+            "the storage contains bytes that this new database does not know: correct database.url or storage.url; "
+            f"or, to assign the storage to this database, run {ADOPT}"
         )
     return await adopt(database, store)
 
@@ -80,8 +80,8 @@ async def require_current(database: Database, store: BlobStore) -> None:
     known, stored = await check(database, store), await _stored(store)
     if stored is not None and stored.generation > known.generation:
         raise DatabaseOlder(
-            "the database is older than the storage: it was restored from a backup, and does not know what was pushed "
-            f"after that. Nothing is collected until you accept that: {ADOPT}"
+            "the database is older than the storage: it was restored from a backup and does not know what was pushed "
+            f"after that. Nothing is collected until you accept this with {ADOPT}"
         )
 
 
@@ -136,7 +136,7 @@ async def _stored(store: BlobStore) -> Identity | None:
         document = json.loads(content)
         return Identity(str(document["id"]), int(document["generation"]))
     except (ValueError, KeyError, TypeError):
-        raise StoreForeign(f"{layout.IDENTITY} in the storage cannot be read: restore it, or run {ADOPT}") from None
+        raise StoreForeign(f"cannot read {layout.IDENTITY} in the storage: restore it, or run {ADOPT}") from None
 
 
 async def _put(store: BlobStore, identity: Identity) -> None:

@@ -31,8 +31,8 @@ LOCK_SECONDS = 5
 """How long a migration waits for a lock on PostgreSQL. Whoever wants that table waits behind it, and gives up later."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _LOCKED = (
-    f"the database is not migrated: others use what has to change, and this stopped to wait after {LOCK_SECONDS} s, "
-    "so that nobody has to wait behind it"
+    f"the database was not migrated: tables to change are in use, and waiting was given up after {LOCK_SECONDS} s, "
+    "so that nobody waits behind it"
 )
 _ENDS_WITH_ITS_MACHINE = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000"
@@ -157,10 +157,10 @@ def _locked(engine: Engine) -> str:
                 for pid, name, application, seconds in holders
             )
             return (
-                f"{_LOCKED}. Transactions that are open: {named}. Wait until they are over, or end one "
+                f"{_LOCKED}. Open transactions: {named}. Wait until they end, or end one "
                 f"(SELECT pg_terminate_backend({holders[0].pid})), and start this again"
             )
-    return f"{_LOCKED}. Look for transactions that are open (pg_stat_activity), and start this again once they are over"
+    return f"{_LOCKED}. Look for open transactions (pg_stat_activity), and start this again when they have ended"
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class ManifestDocument:
 def _load(payload: bytes) -> dict[str, Any]:
     # Not a parse: a comma in a text counts, too. What is counted is what takes time, and all others wait for it.
     if payload.count(b"{") + payload.count(b"[") > OBJECTS_MAX or payload.count(b",") > VALUES_MAX:
-        raise ManifestInvalid(f"the manifest has more than {OBJECTS_MAX} objects, or {VALUES_MAX} values, in it")
+        raise ManifestInvalid(f"the manifest contains more than {OBJECTS_MAX} objects or {VALUES_MAX} values")
     try:
         document = json.loads(
             payload.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_int=_integer
@@ -181,7 +181,7 @@ def _media_type(document: dict[str, Any], content_type: str) -> str:
         )
     media_type = written or declared or _inferred_media_type(document)
     if media_type in media_types.SCHEMA1 or _is_integer(document.get("schemaVersion"), 1):
-        raise ManifestUnsupported("Docker schema 1 manifests are not kept: push with a client newer than 2016")
+        raise ManifestUnsupported("Docker schema 1 manifests are not supported: push with a client newer than 2016")
     if media_type not in media_types.MANIFESTS:
         raise ManifestInvalid(
             f"the manifest's media type {media_type[:100]!r} is not known: use an OCI image manifest or index, "
@@ -227,7 +227,7 @@ def _descriptors(document: dict[str, Any], key: str) -> list[Descriptor]:
     if not isinstance(members, list):
         raise ManifestInvalid(f"{key!r} must be a list of descriptors")
     if len(members) > DESCRIPTORS_MAX:
-        raise ManifestInvalid(f"{key!r} has {len(members)} descriptors: {DESCRIPTORS_MAX} are the most that are kept")
+        raise ManifestInvalid(f"{key!r} has {len(members)} descriptors: at most {DESCRIPTORS_MAX} are allowed")
     return [_descriptor(member, f"{key}[{position}]") for position, member in enumerate(members)]
 
 

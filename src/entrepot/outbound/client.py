@@ -51,12 +51,12 @@ class Outbound:
                 async for piece in response.aiter_bytes():
                     body += piece
                     if len(body) > BODY_BYTES_MAX:
-                        raise PeerUnavailable(f"{request.url.host} answered with more than {BODY_BYTES_MAX} bytes")
+                        raise PeerUnavailable(f"{request.url.host} sent a response of more than {BODY_BYTES_MAX} bytes")
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
             # The error may have the whole URL in it, and a URL a secret.
-            raise PeerUnavailable(f"{request.url.host} does not answer ({type(error).__name__})") from error
+            raise PeerUnavailable(f"{request.url.host} does not respond ({type(error).__name__})") from error
         return httpx.Response(response.status_code, headers=_plain(response.headers), content=bytes(body))
 
     async def close(self) -> None:
@@ -70,7 +70,7 @@ class Outbound:
             try:
                 context = ssl.create_default_context(cafile=ca_file)
             except OSError as error:
-                raise PeerUnavailable(f"the authority in {ca_file} cannot be read: {error}") from error
+                raise PeerUnavailable(f"cannot read the authority in {ca_file}: {error}") from error
             self._clients[ca_file] = httpx.AsyncClient(
                 verify=context,
                 timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),

@@ -44,7 +44,7 @@ def send(url: str, messages: Iterable[bytes], ca_file: Path | None = None) -> No
     except ssl.SSLCertVerificationError as error:
         raise SyslogUnavailable(f"the certificate of {host} is not trusted: {error.verify_message}") from error
     except OSError as error:
-        raise SyslogUnavailable(f"{host} does not take records: {error.strerror or error}") from error
+        raise SyslogUnavailable(f"{host} does not accept records: {error.strerror or error}") from error
 
 
 def _send_by_tls(plain: socket.socket, host: str, framed: bytes, ca_file: Path | None, deadline: float) -> None:
@@ -83,5 +83,7 @@ def _address(url: str) -> tuple[str, str, int]:
     except ValueError:
         port = 0
     if parts.scheme not in PORTS or not parts.hostname or port == 0:
-        raise Invalid("audit.syslog_url is no address of a syslog receiver: write tls://host:6514 or tcp://host:601")
+        raise Invalid(
+            "audit.syslog_url is not the address of a syslog receiver: write tls://host:6514 or tcp://host:601"
+        )
     return parts.scheme, parts.hostname, port or PORTS[parts.scheme]

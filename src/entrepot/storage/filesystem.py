@@ -217,8 +217,8 @@ def unavailable(error: OSError) -> Unavailable:
     """The error kind of a failure of the file system. The path stays in the cause, for the log only."""
     reason = error.strerror or type(error).__name__
     if error.errno in _NO_SPACE:
-        return StorageHasNoSpace(f"the registry has no room to store this ({reason}): ask its operator to add space")
-    return StorageUnavailable(f"the registry's storage fails ({reason}): try again later, or ask its operator")
+        return StorageHasNoSpace(f"the registry's storage is full ({reason}): ask the operator to add space")
+    return StorageUnavailable(f"the registry's storage has an error ({reason}): try again later, or ask the operator")
 
 
 def _folders() -> Iterator[str]:
@@ -252,7 +252,7 @@ def _open_locked(path: Path, flags: int) -> int:
     except BlockingIOError:
         os.close(file)
         raise UploadBusy(
-            "another request writes to this upload: wait for it, then ask for the upload's status"
+            "another request is writing to this upload: wait for it, then get the upload's status"
         ) from None
     except BaseException:
         os.close(file)

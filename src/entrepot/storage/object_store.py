@@ -233,4 +233,4 @@ def _lost(upload: UploadState) -> UploadLost:
 
 
 def _unavailable() -> StorageUnavailable:
-    return StorageUnavailable("the registry's object store does not answer: try again later, or ask its operator")
+    return StorageUnavailable("the registry's object store does not respond: try again later, or ask the operator")

@@ -166,7 +166,7 @@ class BlobStore:
             received = Digest.of(upload.content, digest.algorithm)
         if received != digest:
             raise ContentMismatch(
-                f"the {upload.offset} bytes received do not have the digest that was announced: send the blob again",
+                f"the {upload.offset} bytes received do not match the announced digest: send the blob again",
                 {"announced": digest, "received": received},
             )
 
@@ -223,7 +223,7 @@ class BlobStore:
         try:
             await self._driver.delete(location)
         except EntrepotError as error:
-            log.warning("%s is left for the collector: %s", location, error.message)
+            log.warning("%s could not be removed and is left to garbage collection: %s", location, error.message)
 
     def objects(self) -> AsyncIterator[StoredObject]:
         """All blobs and unfinished uploads, but for what was set aside."""

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on the standard output, where nothing in it commands a terminal."""
+"""Structured logs on standard output: one JSON object per line, with nothing that controls a terminal."""
 
 import asyncio
 import logging
@@ -31,12 +31,12 @@ class _JSONFormatter(logging.Formatter):
 
 
 def _whole(text: str) -> str:
-    """Without the halves of characters that names of files may have, and JSON may not."""
+    """The text without lone surrogates, which file names may contain and JSON may not."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def configure(level: str) -> None:
-    """Send the program's own log lines to the standard output."""
+    """Send the program's log lines to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JSONFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -46,7 +46,7 @@ def configure(level: str) -> None:
 
 
 class AccessLog:
-    """A line for each request, gathered so that many lines cost one write."""
+    """Writes a line for each request. Lines are batched, so that many cost one write."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled

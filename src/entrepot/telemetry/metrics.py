@@ -1,4 +1,4 @@
-"""Prometheus metrics of all workers of this machine, and nothing about names, users or digests."""
+"""Prometheus metrics of all workers of this machine. They contain no names, users or digests."""
 
 import asyncio
 import fcntl
@@ -17,11 +17,11 @@ MEMORY = Path("/dev/shm")  # noqa: S108 (the directory made there is this user's
 GATHER_SECONDS = 0.1
 SECONDS_BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 LEFT_AFTER_SECONDS = 60
-"""How old a directory must be to count as one that a killed server left."""
+"""How old a directory must be to count as left over by a killed server."""
 
 
 def share_between_processes() -> Path:
-    """Make the directory in which the processes to come keep their counts. Call before any of them imports metrics."""
+    """Create the directory in which new processes keep their counts. Call before any of them imports metrics."""
     # In memory where there is a place for that: to count is to write to a mapped file, and on a disk that is full the
     # kernel ends the process that does so.
     parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
@@ -35,7 +35,7 @@ def share_between_processes() -> Path:
 
 
 def _remove_unused(directory: Path) -> None:
-    """Remove what a killed server left; leave what belongs to one that runs, or to another user."""
+    """Remove directories that a killed server left; keep those of running servers and of other users."""
     try:
         if directory.stat().st_mtime > time.time() - LEFT_AFTER_SECONDS:
             return
@@ -52,7 +52,7 @@ def _remove_unused(directory: Path) -> None:
 
 
 class CacheCounts(Protocol):
-    """What a cache counts by itself, in plain numbers: a lookup takes less time than a count in shared memory."""
+    """A cache's own counts, as plain numbers, because a lookup is faster than a count in shared memory."""
 
     hits: int
     misses: int
@@ -65,7 +65,7 @@ class _WatchedCache:
         self.kind = kind
         self.cache = cache
         self.hits = self.misses = self.evictions = 0
-        """What was told already."""
+        """What was reported already."""
 
 
 class Metrics:
@@ -86,14 +86,14 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._restarts = restarts
         self._requests = Counter(
-            "entrepot_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
+            "entrepot_http_requests", "HTTP requests answered.", ("method", "route", "status"), registry=self._registry
         )
 
         class BatchedHistogram(Histogram):
-            """Takes many observations at once."""
+            """A histogram that takes many observations at once."""
 
             def observe_many(self, counts: list[int], total: float) -> None:
-                """`counts` for each bucket by itself, in the order of their bounds; `total` is the sum of all."""
+                """Add observations: each bucket's own count, in order of bounds, and the sum of all values."""
                 self._sum.inc(total)
                 for bucket, count in zip(self._buckets, counts, strict=True):
                     if count:
@@ -101,74 +101,78 @@ class Metrics:
 
         self._seconds = BatchedHistogram(
             "entrepot_http_request_seconds",
-            "Time from the request's headers to the end of its answer.",
+            "Time from the end of a request's headers to the end of its response.",
             ("route",),
             registry=self._registry,
             buckets=SECONDS_BOUNDS,
         )
-        self._received = Counter("entrepot_blob_received_bytes", "Bytes of blobs received.", registry=self._registry)
+        self._received = Counter(
+            "entrepot_blob_received_bytes", "Bytes of blobs received from clients.", registry=self._registry
+        )
         self.connections_ended = Counter(
             "entrepot_connections_ended",
-            "Connections ended because they brought no request, nothing moved, or their address had too many.",
+            "Connections closed because they sent no request, were idle, or their address had too many.",
             ("reason",),
             registry=self._registry,
         )
         self.requests_braked = Counter(
             "entrepot_requests_braked",
-            "Requests refused because there were too many.",
+            "Requests refused by a rate limit.",
             ("of",),
             registry=self._registry,
         )
         self.password_hashes = Counter(
             "entrepot_password_hashes",
-            "Hashes computed to check or to keep passwords, the user's own and those that stand in for one.",
+            "Password hashes computed to check or to store passwords, including dummy hashes for unknown users.",
             ("algorithm",),
             registry=self._registry,
         )
         self.damaged_blobs = Counter(
-            "entrepot_blob_damaged", "Requests that met missing or damaged bytes.", registry=self._registry
+            "entrepot_blob_damaged", "Requests that found stored bytes missing or damaged.", registry=self._registry
         )
         self.collected = Counter(
-            "entrepot_collected", "Things removed by maintenance.", ("kind",), registry=self._registry
+            "entrepot_collected", "Items removed by maintenance.", ("kind",), registry=self._registry
         )
         self.audit_forwarded = Counter(
-            "entrepot_audit_forwarded", "Audit records that a target has taken.", ("target",), registry=self._registry
+            "entrepot_audit_forwarded", "Audit records that a target accepted.", ("target",), registry=self._registry
         )
         self.audit_forward_failures = Counter(
             "entrepot_audit_forward_failures",
-            "Batches that a target did not take.",
+            "Batches of audit records that a target did not accept.",
             ("target",),
             registry=self._registry,
         )
         self.audit_chain_broken = Counter(
-            "entrepot_audit_chain_broken", "Times that the audit log was found changed.", registry=self._registry
+            "entrepot_audit_chain_broken",
+            "Times the audit log was found to have been tampered with.",
+            registry=self._registry,
         )
         self.audit_signed = Gauge(
             "entrepot_audit_signed_seq",
-            "Number of the newest audit record that was signed. It never falls.",
+            "Sequence number of the newest signed audit record. It never decreases.",
             registry=self._registry,
             multiprocess_mode="max",
         )
         self.garbage_stopped = Counter(
             "entrepot_garbage_stopped",
-            "Runs that collect garbage and stopped: the store or the database may be the wrong one.",
+            "Garbage collections that stopped because the store or the database may be the wrong one.",
             registry=self._registry,
         )
         self._cache_lookups = Counter(
             "entrepot_cache_lookups",
-            "Looks into what workers remember, by the kind of fact, and whether it was there.",
+            "Cache lookups in workers, by kind of entry and by result.",
             ("kind", "found"),
             registry=self._registry,
         )
         self._cache_evictions = Counter(
             "entrepot_cache_evictions",
-            "Facts forgotten because there was no room for all of their kind.",
+            "Cache entries evicted because their cache was full.",
             ("kind",),
             registry=self._registry,
         )
         self._cache_bytes = Gauge(
             "entrepot_cache_bytes",
-            "What the workers that run remember, roughly.",
+            "Approximate size of the caches of the running workers.",
             ("kind",),
             registry=self._registry,
             multiprocess_mode="livesum",
@@ -179,7 +183,7 @@ class Metrics:
         self._timer: asyncio.TimerHandle | None = None
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. Gathered for a moment: each count in shared memory takes 4 % of a pull's time."""
+        """Count an answered request. Counts are batched, because one in shared memory takes 4 % of a pull's time."""
         key = (method, route, status)
         self._requests_gathered[key] = self._requests_gathered.get(key, 0) + 1
         gathered = self._seconds_gathered.get(route)
@@ -192,11 +196,11 @@ class Metrics:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
     def watch_cache(self, kind: str, cache: CacheCounts) -> None:
-        """Tell of this cache from now on."""
+        """Report this cache's counts from now on."""
         self._caches.append(_WatchedCache(kind, cache))
 
     def flush(self) -> None:
-        """Let all processes see what was gathered."""
+        """Write the batched counts to shared memory."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -221,7 +225,7 @@ class Metrics:
         self._received.inc(body_bytes)
 
     def exposition(self) -> bytes:
-        """The counts of all processes, in the Prometheus text format."""
+        """The metrics of all processes in the Prometheus text format."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess
         from prometheus_client.core import CounterMetricFamily, Metric
         from prometheus_client.registry import Collector
@@ -229,14 +233,14 @@ class Metrics:
         self.flush()
         restarts = CounterMetricFamily(
             "entrepot_process_restarts",
-            "Processes that ended by themselves and were started again.",
+            "Processes that ended unexpectedly and were restarted.",
             labels=["process"],
         )
         for process, count in self._restarts().items():
             restarts.add_metric([process], count)
 
         class OfMainProcess(Collector):
-            """Counted elsewhere."""
+            """A count that the main process keeps."""
 
             def collect(self) -> list[Metric]:
                 return [restarts]
@@ -252,7 +256,7 @@ class Metrics:
 
 
 def _forget_ended(directory: Path) -> None:
-    """Processes that have ended remember nothing."""
+    """Drop the cache sizes of processes that have ended."""
     for file in directory.glob("gauge_live*.db"):
         process_id = int(file.stem.rpartition("_")[2])
         try:

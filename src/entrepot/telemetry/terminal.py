@@ -1,4 +1,4 @@
-"""What a terminal would obey, or not show, made visible: nothing else in the program cleans text for terminals."""
+"""Makes text safe for terminals: control and invisible characters become visible. Only this module does so."""
 
 import json
 import unicodedata
@@ -7,14 +7,14 @@ _NOT_DRAWN = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
 )
-"""Letters, marks and signs by Unicode's word, of which nothing is seen: fillers, joiners, selectors of variants."""
+"""Characters that Unicode counts as letters, marks or signs, but that are invisible: fillers, joiners, selectors."""
 
 
 def visible(text: str, layout: str = "") -> str:
-    r"""The text with each character that is not drawn as JSON would write it: `\u001b`, `\u202e`, `\n`.
+    r"""The text with each invisible character escaped as in JSON: `\u001b`, `\u202e`, `\n`.
 
-    Those are control and format characters, line and paragraph separators, halves of characters, and what Unicode has
-    not given a meaning yet. The characters of `layout` stay. Within the strings of a JSON text, it means the same.
+    Invisible are control and format characters, line and paragraph separators, lone surrogates, and what Unicode has
+    not assigned yet. The characters of `layout` stay. In the strings of a JSON text, the meaning stays the same.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -22,7 +22,7 @@ def visible(text: str, layout: str = "") -> str:
 
 
 def visible_json(text: bytes) -> bytes:
-    """JSON in UTF-8 that says the same, and that a terminal can be shown. What is between its values stays."""
+    """Equivalent JSON in UTF-8 that is safe to show on a terminal. White space between values stays."""
     # Below 0x20, JSON has its own escapes already.
     if text.isascii() and b"\x7f" not in text:
         return text

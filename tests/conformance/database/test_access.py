@@ -134,7 +134,7 @@ async def test_grant_holds_under_its_condition_only(database: Database, people: 
     assert found.visible(PULL, inside).everything
     assert not found.allows(PULL, "team/app", CONTEXT)
     assert found.visible(PULL, CONTEXT) == rights.Visible(everything=False)
-    assert "its condition does not hold" in found.explain(PULL, "team/app", CONTEXT)[0].missing
+    assert "its condition is not met" in found.explain(PULL, "team/app", CONTEXT)[0].missing
 
 
 async def test_permissions_of_the_registry_are_had_for_the_registry_only(database: Database, people: People) -> None:

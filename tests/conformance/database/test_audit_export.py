@@ -122,7 +122,7 @@ async def test_record_removed_from_the_database_is_named_by_its_export(database:
     )
     problems = verify((await exported(database)).splitlines(keepends=True), PUBLIC).problems
 
-    assert problems[0].message == "record 7 is missing before record 8: removed, or moved"
+    assert problems[0].message == "record 7 is missing before record 8: removed or moved"
 
 
 async def test_oldest_records_removed_from_the_database_are_noticed(database: Database) -> None:
@@ -132,7 +132,7 @@ async def test_oldest_records_removed_from_the_database_are_noticed(database: Da
     )
     problems = verify((await exported(database)).splitlines(keepends=True), PUBLIC).problems
 
-    assert problems[0].message == "records 1 to 4 are missing before record 5: removed, or moved"
+    assert problems[0].message == "records 1 to 4 are missing before record 5: removed or moved"
 
 
 async def test_newest_records_removed_from_the_database_are_noticed(database: Database) -> None:
@@ -145,7 +145,7 @@ async def test_newest_records_removed_from_the_database_are_noticed(database: Da
     problems = verify((await exported(database)).splitlines(keepends=True), PUBLIC).problems
 
     assert problems
-    assert problems[0].message == "records 26 to 30 are missing before record 31: removed, or moved"
+    assert problems[0].message == "records 26 to 30 are missing before record 31: removed or moved"
 
 
 async def test_records_for_other_formats_are_those_of_the_filter(database: Database) -> None:

@@ -81,7 +81,7 @@ async def test_export_names_what_is_missing(set_back: Database, more: int) -> No
     if more < LENGTH - SET_BACK_TO:
         assert f"to {LENGTH} are missing" in messages
     else:
-        assert f"is of other records than those up to {LENGTH}" in messages
+        assert f"does not match the records up to {LENGTH}" in messages
 
 
 async def test_another_replica_keeps_what_it_has_seen(set_back: Database) -> None:
@@ -142,7 +142,7 @@ async def test_place_that_cannot_be_written_does_not_stop_signing(
     nowhere = Witness(WITNESS.path.absolute() / "no" / "such" / "directory" / "audit.head", KEY)
 
     assert await heads.sign_end(database, nowhere, NOW_MS)
-    assert "cannot be kept" in caplog.text
+    assert "could not be saved" in caplog.text
 
 
 @pytest.mark.parametrize("seq", [10, SET_BACK_TO, LENGTH])
@@ -159,5 +159,5 @@ async def test_what_somebody_kept_is_compared(database: Database, seq: int) -> N
     assert (await _verified(database, Known(seq, hashes[seq], "what I kept"))).whole
     other = await _verified(database, Known(seq, "0" * 64, "what I kept"))
     assert [problem.message for problem in other.problems] == [
-        f"what I kept had another hash for record {seq}: what is up to there was replaced"
+        f"what I kept had another hash for record {seq}: the log up to there was replaced"
     ]

@@ -733,7 +733,7 @@ async def test_logins_are_recorded_with_their_outcome_and_without_secrets(regist
     by_token = await registry.records("login:token")
     assert [one["reason"].split(":")[0] for one in by_token] == [
         "the token belongs to another user",
-        "the token is not valid, or was revoked",
+        "the token is not valid or was revoked",
         "the token laptop has expired",
     ]
     everything = json.dumps([good, *bad, *by_token])

@@ -75,5 +75,5 @@ def test_version_is_the_one_that_is_installed_and_asked_for() -> None:
 
 
 def test_another_version_is_not_started() -> None:
-    with pytest.raises(Invalid, match=r"Granian 99\.0 is installed, and this program is made for Granian"):
+    with pytest.raises(Invalid, match=r"Granian 99\.0 is installed, but this program works only with Granian"):
         require_version("99.0")

@@ -132,7 +132,7 @@ def test_condition_sees_the_beginning_of_a_long_user_agent() -> None:
     ids=["long", "nested", "deep"],
 )
 def test_condition_over_a_limit_is_refused(condition: str) -> None:
-    with pytest.raises(ConditionInvalid, match="at the most"):
+    with pytest.raises(ConditionInvalid, match="has at most"):
         conditions.check(condition)
 
 

@@ -99,14 +99,14 @@ def test_changed_hidden_record_is_named_with_its_neighbours() -> None:
 def test_removed_record_is_named() -> None:
     assert problems(without(WHOLE, LINES["record 4"]))[0] == (
         "removed",
-        "record 4 is missing before record 5: removed, or moved",
+        "record 4 is missing before record 5: removed or moved",
     )
 
 
 def test_removed_records_are_named() -> None:
     found = problems(without(WHOLE, LINES["record 1"], LINES["record 2"]))
 
-    assert found[0] == ("removed", "records 1 to 2 are missing before record 3: removed, or moved")
+    assert found[0] == ("removed", "records 1 to 2 are missing before record 3: removed or moved")
 
 
 def test_inserted_record_is_named() -> None:
@@ -114,7 +114,7 @@ def test_inserted_record_is_named() -> None:
     line = b'{"hash":"%b","record":%b,"seq":5,"type":"record"}\n' % (forged[0].hash.encode(), forged[0].record.encode())
     found = problems([*WHOLE[:6], line, *WHOLE[6:]])
 
-    assert ("inserted", "record 5 is there again after record 5: inserted") in found
+    assert ("inserted", "record 5 is repeated after record 5: it was inserted") in found
 
 
 def test_reordered_records_are_named() -> None:
@@ -132,7 +132,7 @@ def test_cut_at_the_start_is_named() -> None:
 
 @pytest.mark.parametrize("kept", [1, 4, 10, 11])
 def test_cut_at_the_end_is_named(kept: int) -> None:
-    assert problems(WHOLE[:kept])[-1] == ("cut", "the closing line is missing: the end of the file is cut off")
+    assert problems(WHOLE[:kept])[-1] == ("cut", "the closing line is missing: the end of the file was cut off")
 
 
 def test_file_without_a_byte_is_cut() -> None:
@@ -142,13 +142,13 @@ def test_file_without_a_byte_is_cut() -> None:
 def test_records_cut_before_the_closing_line_are_named() -> None:
     found = problems(without(WHOLE, 8, 9, 10))
 
-    assert found[0] == ("removed", "records 7 to 8 are missing before record 9: removed, or moved")
+    assert found[0] == ("removed", "records 7 to 8 are missing before record 9: removed or moved")
 
 
 def test_removed_head_is_found() -> None:
     found = problems(without(WHOLE, LINES["head 3"]))
 
-    assert found == [("changed", "the header or the signed heads were changed: the records themselves are whole")]
+    assert found == [("changed", "the header or the signed heads were changed: the records themselves are intact")]
 
 
 def test_another_key_is_named() -> None:
@@ -167,7 +167,7 @@ def test_chain_hashed_anew_is_found_by_the_heads() -> None:
     found = problems([*lines[:4], genuine, *lines[4:]])
 
     assert found[0][0] == "changed"
-    assert "hashed anew" in found[0][1]
+    assert "hashed again" in found[0][1]
 
 
 def test_forged_closing_line_is_found() -> None:
@@ -184,7 +184,7 @@ def test_closing_line_of_another_export_is_found() -> None:
 
 
 def test_line_after_the_closing_one_is_found() -> None:
-    assert problems([*WHOLE, WHOLE[3]]) == [("inserted", "there is something after the closing line")]
+    assert problems([*WHOLE, WHOLE[3]]) == [("inserted", "there is more after the closing line")]
 
 
 WHOLE_TEXT, FILTERED_TEXT = b"".join(WHOLE), b"".join(FILTERED)

@@ -60,7 +60,7 @@ def test_check_says_of_every_provider_what_can_never_work(tmp_path: Path) -> Non
 
     refused = run([PROGRAM, "config", "check", "--config", file], succeeds=False)
 
-    assert "provider corp: user_filter needs {name}" in refused.stderr
+    assert "provider corp: user_filter must contain {name}" in refused.stderr
     assert "nowhere.pem" in refused.stderr
 
 

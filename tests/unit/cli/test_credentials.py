@@ -137,5 +137,5 @@ def test_data_directory_is_meant_only_when_it_is_named(tmp_path: Path) -> None:
     assert remote.is_direct(None, None, tmp_path / "entrepot.toml")
     assert not remote.is_direct(None, None, None)
     assert not remote.is_direct(HERE, None, None)
-    with pytest.raises(Invalid, match="give one"):
+    with pytest.raises(Invalid, match="give only one"):
         remote.is_direct(HERE, tmp_path, None)

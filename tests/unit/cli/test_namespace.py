@@ -38,9 +38,9 @@ def test_list_of_a_new_registry_is_empty(tmp_path: Path) -> None:
 
 
 def test_namespaces_when_set_are_listed(tmp_path: Path) -> None:
-    assert _said(tmp_path, "public", "team") == "team is public now\n"
-    assert _said(tmp_path, "private", "team/secret") == "team/secret is private now\n"
-    assert _said(tmp_path, "public", "/") == "/ is public now\n"
+    assert _said(tmp_path, "public", "team") == "team is now public\n"
+    assert _said(tmp_path, "private", "team/secret") == "team/secret is now private\n"
+    assert _said(tmp_path, "public", "/") == "/ is now public\n"
 
     assert _listed(tmp_path) == [
         {"namespace": "/", "public": True},
@@ -65,7 +65,7 @@ def test_namespace_with_slashes_around_it_is_the_same(tmp_path: Path) -> None:
 def test_namespace_that_inherits_is_not_listed(tmp_path: Path) -> None:
     _said(tmp_path, "public", "team")
 
-    assert _said(tmp_path, "inherit", "team") == "team inherits now\n"
+    assert _said(tmp_path, "inherit", "team") == "team now inherits\n"
     assert _said(tmp_path, "inherit", "team") == "team had no setting of its own\n"
     assert _listed(tmp_path) == []
 

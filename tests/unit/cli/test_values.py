@@ -1,4 +1,4 @@
-"""What people write on the command line, as the API has it."""
+"""Values of the command line are converted to the API's form."""
 
 import pytest
 

@@ -44,17 +44,17 @@ async def change_password(app: App, caller: Caller, current: str, new: str) -> N
     """
     user = await _user(app, caller.principal)
     if user.provider != LOCAL or user.password_hash is None:
-        raise ProviderDecides(f"this registry keeps no password of {user.key}")
+        raise ProviderDecides(f"this registry has no password of {user.key}: change it at the provider")
     await confirm_password(app, user, current, caller.origin)
     passwords.check_rules(user.name, new, app.settings.login.password_characters_min)
     if new == current:
-        raise PasswordTooWeak("the new password is the current one")
+        raise PasswordTooWeak("the new password is the same as the current one: choose another")
     password_hash = await app.passwords.hash(new, user.key)
 
     def run(connection: Connection) -> None:
         now = users.get(connection, user.id)
         if now is None or not (now.password_hash == user.password_hash or passwords.outdated(user.password_hash or "")):
-            raise Conflict("the password was changed meanwhile: sign in again")
+            raise Conflict("the password was changed in the meantime: sign in again")
         handed_out.end(connection, users.change(connection, now, password_hash=password_hash))
 
     act = Act(Action.PASSWORD_CHANGE, f"user:{user.key}", detail={"by": "the user"})
@@ -64,5 +64,5 @@ async def change_password(app: App, caller: Caller, current: str, new: str) -> N
 async def _user(app: App, principal: Principal) -> User:
     user = await accounts.find(app, principal)
     if user is None:
-        raise TokenInvalid("the user is not there any more")
+        raise TokenInvalid("the user no longer exists")
     return user

@@ -104,9 +104,9 @@ async def add(app: App, caller: Caller, terms: GrantTerms) -> tuple[Shown, bool]
         role = roles.require(connection, terms.role)
         _require_reach(standing.of(connection, asked), role, terms)
         if terms.expires_at_ms is not None and terms.expires_at_ms <= now_ms:
-            raise GrantInvalid("the grant would have expired already")
+            raise GrantInvalid("the grant's expiry is in the past: choose a later time")
         if terms.subject_kind == EVERYONE and not role.permissions <= FOR_EVERYONE:
-            raise GrantInvalid("those who have not signed in can only be given what reads: the role reader")
+            raise GrantInvalid("everyone, signed in or not, can only get reading permissions: grant the role reader")
         grant, new = grants.add(
             connection,
             role.name,
@@ -156,12 +156,12 @@ def _user(connection: Connection, app: App, provider: str, name: str) -> User:
     except UserUnknown:
         if provider in _providers(app):
             raise UserUnknown(
-                f"{name[:255]} of {provider} has not signed in yet, and is not known before: grant it to a group"
+                f"{name[:255]} of {provider} has never signed in: grant the role to a group instead"
             ) from None
         raise
     if user.linked_to is not None:
         account = users.account(connection, user)
-        raise GrantInvalid(f"{user.key} signs in as {account.key}: grant it to that user")
+        raise GrantInvalid(f"{user.key} is linked to {account.key}: grant the role to that user")
     return user
 
 
@@ -177,13 +177,13 @@ def _require_reach(standing: Standing, role: Role, terms: GrantTerms) -> None:
     limited = [str(lack) for lack in found if lack.limited]
     if limited:
         raise Denied(
-            f"the token that you use is limited, and does not reach {', '.join(limited)} in {terms.place}",
+            f"your token is limited and does not allow {', '.join(limited)} in {terms.place}",
             {"lacking": limited},
         )
     if found:
         lacks = [str(lack) for lack in found]
         raise Denied(
-            f"you can grant only what you may yourself: for the role {role.name} in {terms.place} you lack "
+            f"you can grant only permissions that you have: for the role {role.name} in {terms.place} you lack "
             f"{', '.join(lacks)}. Ask an administrator",
             {"lacking": lacks},
         )

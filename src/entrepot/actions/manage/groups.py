@@ -66,7 +66,7 @@ async def add_member(app: App, caller: Caller, name: str, provider: str, user_na
         standing.require(standing.of(connection, asked), wanted, f"adding to {current.key}")
         user = users.require(connection, provider, user_name)
         if user.linked_to is not None:
-            raise Conflict(f"{user.key} is a login of {users.account(connection, user).key}: add that one")
+            raise Conflict(f"{user.key} is linked to {users.account(connection, user).key}: add that user instead")
         added = groups.add_member(connection, current, user)
         return None, [Act(Action.GROUP_ADD_MEMBER, f"group:{current.key}", detail={"user": user.key})] if added else []
 
@@ -81,7 +81,7 @@ async def remove_member(app: App, caller: Caller, name: str, provider: str, user
         group = groups.require(connection, LOCAL, name)
         user = users.require(connection, provider, user_name)
         if not groups.remove_member(connection, group, user):
-            raise UserUnknown(f"{user.key} is no member of {group.key}")
+            raise UserUnknown(f"{user.key} is not a member of {group.key}")
 
     detail = {"user": f"{provider}:{user_name}"}
     await acts.change(app, caller, Act(Action.GROUP_REMOVE_MEMBER, f"group:{LOCAL}:{name}", detail=detail), run)

@@ -49,7 +49,7 @@ def parse(text: str) -> tuple[list[PasswordLine], list[UnusableLine]]:
     """The entries of the file, and the lines that cannot be taken. Raises TooLarge. Pure."""
     lines = text.splitlines()
     if len(lines) > LINES_MAX:
-        raise TooLarge(f"a file has {LINES_MAX} lines at most: import it in parts")
+        raise TooLarge(f"the file has more than {LINES_MAX} lines: import it in parts")
     entries: dict[str, PasswordLine] = {}
     refused = []
     for number, line in enumerate(lines, 1):
@@ -58,9 +58,9 @@ def parse(text: str) -> tuple[list[PasswordLine], list[UnusableLine]]:
         name, colon, password_hash = line.strip().partition(":")
         try:
             if not colon or not name:
-                raise Invalid("a line is a name, a colon and a bcrypt hash")
+                raise Invalid("the line is not a name, a colon and a bcrypt hash")
             if name in entries:
-                raise Invalid("the name was there already")
+                raise Invalid("the name is in the file twice")
             users.check_local_name(name)
             passwords.check_htpasswd_hash(password_hash)
         except Invalid as error:

@@ -81,7 +81,7 @@ def _require_may_publish(connection: Connection, asked: Context, path: str) -> N
     found = reach.lacking(standing.holder(connection, asked), [wanted])
     if found:
         raise Denied(
-            f"to make {path or 'the registry'} public is to let everyone pull, without an end or a condition, and for "
+            f"making {path or 'the registry'} public lets everyone pull, with no time limit or condition, and for "
             f"that you lack {', '.join(map(str, found))}: ask an owner",
             {"lacking": [str(lack) for lack in found]},
         )

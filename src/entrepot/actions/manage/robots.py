@@ -34,7 +34,7 @@ def namespace_of(name: str) -> str | None:
     """The namespace that the robot belongs to, None for the registry itself. Raises Invalid for no robot's name."""
     if not is_repository_name(name) or RESERVED & set(name.split("/")[1:]):
         raise Invalid(
-            "a robot's name is written like a repository's (team/ci), without tokens and trust-rules as parts of it"
+            "a robot's name is written like a repository's (team/ci), and no part of it may be tokens or trust-rules"
         )
     return name.rpartition("/")[0] or None
 
@@ -119,7 +119,7 @@ async def remove(app: App, caller: Caller, name: str, expect: Expect) -> None:
 def require_unlimited(principal: Principal) -> None:
     """A token that is made with a limited one could reach further than that. Raises Denied."""
     if principal.limits is not None:
-        raise Denied("the token that you use is limited: make robots' tokens with credentials that are not")
+        raise Denied("your token is limited: create tokens of robots with unlimited credentials")
 
 
 async def add_trust_rule(
@@ -139,11 +139,11 @@ async def add_trust_rule(
     def run(connection: Connection) -> tuple[TrustRule, list[Act]]:
         acting = standing.of(connection, asked)
         current = require(connection, name)
-        what = f"deciding who becomes {current.key}"
+        what = f"deciding which workloads sign in as {current.key}"
         standing.require(acting, standing.rights_of(connection, current), what)
         standing.require_no_longer(acting, Permission.TRUST_WRITE, None, None, what)
         if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
-            raise Invalid(f"a robot has {TRUST_RULES_MAX} trust rules at most")
+            raise Invalid(f"a robot can have at most {TRUST_RULES_MAX} trust rules: remove some first")
         rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())
         return rule, [_trust_act(Action.TRUST_CREATE, current, rule)]
 
@@ -173,11 +173,13 @@ def _owner(connection: Connection, acting: Standing, key: str) -> User:
     named = users.find(connection, *manage_users.parse_key(key))
     account = None if named is None else users.account(connection, named)
     if not acting.may(Permission.USER_WRITE) and (account is None or account.id != acting.user.id):
-        raise Denied("you can make yourself a robot's owner; to name somebody else is for who manages users")
+        raise Denied(
+            "you can only make yourself a robot's owner: naming somebody else needs the permission to manage users"
+        )
     if account is None:
         raise UserUnknown(f"there is no user {key[:320]}")
     if account.is_robot:
-        raise Invalid("a robot's owner is somebody who can answer for it, no robot")
+        raise Invalid("a robot cannot own a robot: name a user")
     return account
 
 

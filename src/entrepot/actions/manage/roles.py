@@ -37,7 +37,7 @@ async def put(app: App, caller: Caller, role: Role, expect: Expect) -> bool:
             granted = grants.of_role(connection, role.name)
             if not role.permissions <= FOR_EVERYONE and any(grant.subject.kind == EVERYONE for grant in granted):
                 raise RoleInvalid(
-                    f"the role {role.name} is granted to everyone, who can only be given what reads: revoke that first"
+                    f"the role {role.name} is granted to everyone, so it may only allow reading: revoke that first"
                 )
             wanted = [Wanted(added, grant.place, grant.condition, grant.expires_at_ms) for grant in granted]
             what = f"adding permissions to the role {role.name}, which is granted,"

@@ -103,11 +103,11 @@ def require(standing: Standing, wanted: Iterable[Wanted], what: str) -> None:
     """Raises Denied, which says what the caller lacks, unless they have all of it."""
     principal = standing.principal
     if principal.limits is not None or principal.scopes is not None:
-        raise Denied(f"{what} needs credentials that are not limited")
+        raise Denied(f"{what} needs unlimited credentials, and your token is limited")
     found = reach.lacking(standing.holder, wanted)
     if found:
         raise Denied(
-            f"{what} hands out rights that you do not have yourself: {_listed(standing, found)}. Ask an administrator",
+            f"{what} gives permissions that you do not have yourself: {_listed(standing, found)}. Ask an administrator",
             {"lacking": [_shown(standing, lack) for lack in found[:SHOWN_MAX]]},
         )
 
@@ -119,7 +119,7 @@ def require_no_longer(
     end = reach.outlives(standing.holder, permission, path, expires_at_ms)
     if end is not None:
         raise Denied(
-            f"{what} is possible until {reach.time_text(end)}, when your right to do so ends, and not for longer",
+            f"{what} is possible only until {reach.time_text(end)}, when your own permission to do so ends",
             {"expires_at_most": reach.time_text(end)},
         )
 
@@ -128,7 +128,7 @@ def require_administrator(standing: Standing, what: str) -> None:
     """Raises Denied unless the caller is an administrator for good, with credentials that are not limited."""
     principal = standing.principal
     if principal.limits is not None or principal.scopes is not None or not standing.holder.administrator:
-        raise Denied(f"{what} is for an administrator, with credentials that are not limited")
+        raise Denied(f"{what} needs an administrator with unlimited credentials")
 
 
 def require_as_much_as(connection: Connection, standing: Standing, user: User, what: str) -> None:
@@ -142,7 +142,7 @@ def require_as_much_as(connection: Connection, standing: Standing, user: User, w
 def _user(connection: Connection, asked: Context) -> User:
     user = users.get(connection, asked.caller.principal.user_id or 0)
     if user is None or not user.usable:
-        raise Denied("your account is not usable any more")
+        raise Denied("your account can no longer be used")
     return user
 
 
@@ -161,7 +161,7 @@ def _shown(standing: Standing, lack: Lack) -> str:
     sees = holder.administrator or lack.place == _REGISTRY
     if sees or (path is not None and holder.rights.roles_at(path, holder.context)):
         return f"{lack} in {lack.place}"
-    return f"{lack} in a place that you do not see"
+    return f"{lack} in a place that you may not see"
 
 
 def _listed(standing: Standing, found: Sequence[Lack]) -> str:

@@ -36,7 +36,7 @@ async def own_account(app: App, principal: Principal) -> User:
     """
     user = await accounts.find(app, principal)
     if user is None or user.is_robot or principal.credential.kind == "workload":
-        raise Denied("a robot's or a workload's tokens are made by who manages it, not by itself")
+        raise Denied("robots and workloads cannot create tokens for themselves: ask whoever manages the robot")
     return user
 
 
@@ -91,7 +91,7 @@ async def rotate(app: App, caller: Caller, user: User, token_id: str, overlap_se
         now_ms = app.clock()
         old = tokens.require(connection, owner.id, token_id)
         if old.kind == REFRESH:
-            raise Denied("a refresh token is got by signing in: revoke it instead")
+            raise Denied("a refresh token cannot be rotated: revoke it and sign in again")
         made_with = _made_with(connection, caller.principal, owner, now_ms)
         if made_with is not None and made_with.id != old.id:
             raise Denied("a token can only rotate itself: sign in with the password to rotate another one")
@@ -124,7 +124,7 @@ def plain(limit: Limit) -> dict[str, object]:
 def _current(connection: Connection, user: User) -> User:
     current = users.get(connection, user.id)
     if current is None:
-        raise UserUnknown(f"there is no user {user.key} any more")
+        raise UserUnknown(f"the user {user.key} no longer exists")
     return current
 
 
@@ -136,12 +136,12 @@ def _made_with(connection: Connection, principal: Principal, owner: User, now_ms
     if principal.user_id != owner.id:
         return None
     if principal.credential.kind == "workload":
-        raise Denied("a job's or a pod's tokens are made by who manages its robot, not by itself")
+        raise Denied("a workload cannot create tokens for its robot: ask whoever manages the robot")
     if principal.credential.kind not in {"token", "robot"}:
         return None
     token = tokens.find(connection, principal.credential.id)
     if token is None or token.expired(now_ms):
-        raise TokenInvalid("the token was revoked or has expired: make a new one")
+        raise TokenInvalid("the token was revoked or has expired: create a new one")
     return token
 
 
@@ -151,7 +151,7 @@ def _require_may_hand_out(
     """Raises Denied for a robot's token that can do more, or for longer, than who makes it."""
     if not owner.is_robot:
         return
-    what = f"making a token of {owner.key}"
+    what = f"creating a token of {owner.key}"
     wanted = standing.rights_of(connection, owner, limits=limits, until_ms=expires_at_ms)
     standing.require(acting, wanted, what)
     if acting.user.id != owner.id:

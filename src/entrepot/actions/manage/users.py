@@ -68,7 +68,7 @@ def parse_key(key: str) -> tuple[str, str]:
     """`provider:name`. Raises Invalid."""
     provider, colon, name = key.partition(":")
     if not colon or not provider or not name:
-        raise Invalid("a user is written provider:name, as in local:alice")
+        raise Invalid("this is not a user: write provider:name, such as local:alice")
     return provider, name
 
 
@@ -125,7 +125,7 @@ async def change(
     ProviderDecides, Conflict, LastAdministrator.
     """
     if provider != LOCAL and any(field in wanted for field in _OF_PROVIDER):
-        raise ProviderDecides(f"the provider {provider} says what {', '.join(_OF_PROVIDER)} are")
+        raise ProviderDecides(f"{', '.join(_OF_PROVIDER)} come from the provider {provider}: change them there")
     asked = await standing.context(app, caller)
 
     def run(connection: Connection) -> tuple[View, list[Act]]:
@@ -198,7 +198,7 @@ def _require_may_change(connection: Connection, acting: Standing, user: User, wa
 def require_may_set_password(connection: Connection, acting: Standing, user: User) -> None:
     """Raises Denied for the own one, and for somebody's who can do more than the caller."""
     if acting.user.id == user.id:
-        raise Denied("change your own password by PUT /account/password, which asks for the current one")
+        raise Denied("change your own password with PUT /account/password, which requires the current one")
     wanted = [*standing.rights_of(connection, user), *standing.own_rights_of(connection, user)]
     standing.require(acting, wanted, f"setting the password of {user.key}")
 
@@ -219,7 +219,7 @@ def _require_may_link(connection: Connection, acting: Standing, user: User, targ
 
 def _require(connection: Connection, provider: str, name: str) -> User:
     if provider == ROBOT:
-        raise UserUnknown("robots are not among the users: see /robots")
+        raise UserUnknown("robots are not users: use /robots")
     return users.require(connection, provider, name)
 
 
@@ -267,9 +267,9 @@ def _link(connection: Connection, user: User, target: User | None, now_ms: int) 
     if target is not None:
         current = users.require(connection, target.provider, target.name)
         if current.is_robot or current.id == user.id or current.linked_to is not None:
-            raise Conflict(f"{current.key} is no account that another login can be linked to")
+            raise Conflict(f"{current.key} cannot be linked to: it is itself a robot, this user, or linked")
         if users.linked(connection, user):
-            raise Conflict(f"other logins are linked to {user.key}: unlink them first")
+            raise Conflict(f"other users are linked to {user.key}: unlink them first")
         tokens.remove_of_user(connection, user.id)
         handed_out.end(connection, user)
     changed = users.change(connection, user, linked_to=linked_to)

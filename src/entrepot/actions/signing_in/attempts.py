@@ -39,7 +39,7 @@ async def reserve(
             partial(lockout.reserve, administrator=administrator), counted, policy, app.clock(), attempt, durable=False
         )
     except Unavailable as error:
-        log.warning("a login cannot be counted: %s", error.message)
+        log.warning("a login attempt could not be counted: %s", error.message)
         return delay, ()
 
 

@@ -48,9 +48,9 @@ async def check(app: App, token: str, origin: Origin) -> Principal:
         return principal
     user = await accounts.by_id(app, principal.user_id or 0)
     if user is None:
-        raise TokenInvalid("the bearer token's user is not there any more")
+        raise TokenInvalid("the bearer token's user no longer exists")
     if user.epoch != principal.epoch:
-        raise TokenInvalid("the user was signed out, or got another password: get a new bearer token")
+        raise TokenInvalid("the user was signed out or has a new password: get a new bearer token")
     usable.require(app, user)
     if user.name != principal.name:
         principal = replace(principal, name=user.name)

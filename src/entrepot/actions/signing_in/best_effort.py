@@ -18,4 +18,4 @@ async def write(app: App, function: Callable[[Connection, *Ts], object], *args: 
     try:
         await app.database.write(function, *args, durable=False)
     except Unavailable as error:
-        log.warning("what is known of a login cannot be written: %s", error.message)
+        log.warning("the details of a login could not be written: %s", error.message)

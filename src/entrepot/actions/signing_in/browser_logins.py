@@ -43,7 +43,7 @@ async def start(app: App, provider: str, redirect_uri: str, return_to: str) -> S
     """Raises ProviderUnknown, ProviderUnavailable, Invalid."""
     party = app.providers.relying_party(provider)
     if len(redirect_uri) > REDIRECT_CHARACTERS_MAX:
-        raise Invalid("the registry's address is too long to come back to from a provider: use another one")
+        raise Invalid("the registry's address is too long for a login through a provider: use a shorter one")
     state = browser_logins.new_state()
     started = await party.start(redirect_uri, state)
     expires_at_ms = app.clock() + LOGIN_SECONDS * 1000
@@ -75,5 +75,5 @@ async def _exchange(party: RelyingParty, login: BrowserLogin, answer: Callback) 
 
 def _login_unknown() -> LoginUnknown:
     return LoginUnknown(
-        "this login was not started in this browser, is finished already, or took too long: sign in again"
+        "this login was started in another browser, is already finished, or took too long: sign in again"
     )

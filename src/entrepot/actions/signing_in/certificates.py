@@ -51,7 +51,7 @@ async def _verify(app: App, der: bytes, fingerprint: str, origin: Origin) -> tup
             action=Action.LOGIN_CERTIFICATE,
         )
         return principal, min(found.not_after_ms, now_ms + CERTIFICATE_TRUSTED_MS)
-    raise CredentialsInvalid("the client certificate is not valid, or from no authority that this registry knows")
+    raise CredentialsInvalid("the client certificate is not valid, or its authority is not known to this registry")
 
 
 def _parse(text: str) -> bytes:
@@ -62,4 +62,4 @@ def _parse(text: str) -> bytes:
             return base64.b64decode(match.group(1), validate=True)
     except binascii.Error:
         pass
-    raise CredentialsInvalid("the Client-Cert header is not :base64: of a certificate (RFC 9440)")
+    raise CredentialsInvalid("the Client-Cert header is not a certificate in the form :base64: (RFC 9440)")

@@ -45,7 +45,7 @@ async def poll(app: App, provider: str, secret: str, origin: Origin) -> Finished
     party, now_ms = app.providers.relying_party(provider), app.clock()
     next_at_ms = await app.database.look_up(device_logins.next_at_ms, secret, provider, now_ms)
     if next_at_ms is None:
-        raise LoginUnknown("this login was not started here, is finished already, or took too long: start it again")
+        raise LoginUnknown("this login was not started here, is already finished, or took too long: start it again")
     if now_ms < next_at_ms:
         return Waiting.SLOW_DOWN
     device_code = await app.database.write(device_logins.take_turn, secret, provider, now_ms, durable=False)

@@ -133,7 +133,7 @@ async def _check_password(app: App, name: str, password: str, origin: Origin) ->
     if len(password) > passwords.PASSWORD_CHARACTERS_MAX or "\x00" in name or len(name) > users.NAME_CHARACTERS_MAX:
         raise failures.wrong_password()
     if name.startswith(ROBOT_PREFIX):
-        raise CredentialsInvalid("a robot signs in with its token")
+        raise CredentialsInvalid("a robot has no password: sign in with its token")
     counted = lockout.keys(name, origin.address)
     policy = Policy(app.settings.login.failures_free, app.settings.login.delay_seconds_max)
     local, delay = await app.database.read(_look, name, counted, policy, app.clock())

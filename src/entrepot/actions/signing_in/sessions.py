@@ -48,7 +48,14 @@ async def check(app: App, value: str, origin: Origin) -> Principal | None:
     )
     if session is None:
         acts.gather(
-            app, Caller(ANONYMOUS, origin), Act(Action.LOGIN_SESSION, "user:", outcome=FAILED, reason="no such session")
+            app,
+            Caller(ANONYMOUS, origin),
+            Act(
+                Action.LOGIN_SESSION,
+                "user:",
+                outcome=FAILED,
+                reason="the session does not exist or has ended: sign in again",
+            ),
         )
         return None
     if session.expires_at_ms <= app.clock():
@@ -64,11 +71,11 @@ async def begin_by_password(app: App, name: str, password: str, origin: Origin) 
     """The cookie's value of the new session, and its seconds. Raises what `passwords.check` raises."""
     if looks_like_token(password):
         # What is limited must not become a session, which is not.
-        raise CredentialsInvalid("a browser signs in with a password, not with a token")
+        raise CredentialsInvalid("sign in with your password: a token cannot be used in a browser")
     principal = await passwords.check(app, name, password, origin)
     user = await accounts.find(app, principal)
     if user is None:
-        raise CredentialsInvalid("the user was removed meanwhile: try again")
+        raise CredentialsInvalid("the user was removed in the meantime: try again")
     value, now_ms, seconds = sessions.new_value(), app.clock(), app.settings.login.session_seconds
     started = NewSession(user.id, user.provider, origin.address)
 
@@ -120,7 +127,7 @@ async def end(app: App, value: str, origin: Origin, return_to: str) -> str | Non
     try:
         return await app.providers.relying_party(session.provider).logout_url(session.id_token, return_to)
     except (ProviderUnknown, ProviderUnavailable) as error:
-        log.warning("signed out here, but not there: %s", error.message)
+        log.warning("signed out here, but not at the provider: %s", error.message)
         return None
 
 

@@ -27,11 +27,11 @@ async def check(app: App, text: str, origin: Origin, name: str | None = None) ->
     token, user = await find(app, token_id) if token_id is not None else (None, None)
     now_ms = app.clock()
     if token is None or user is None or token.kind == tokens.REFRESH or not tokens.matches(token, text):
-        error = TokenInvalid("the token is not valid, or was revoked: make a new one")
+        error = TokenInvalid("the token is not valid or was revoked: create a new one")
         raise await failures.record(app, name or "", origin, error, action=Action.LOGIN_TOKEN)
     try:
         if await has_ended(app, token):
-            raise TokenInvalid(f"the token {token.name} has expired: make a new one")
+            raise TokenInvalid(f"the token {token.name} has expired: create a new one")
         if name is not None and name not in _login_names(user):
             raise TokenInvalid("the token belongs to another user: sign in with that user's name")
         usable.require(app, user)
@@ -79,7 +79,9 @@ async def has_ended(app: App, token: Token) -> bool:
 async def limits_of(app: App, token_id: str) -> tuple[Limit, ...] | None:
     token, _ = await find(app, token_id)
     if token is None or await has_ended(app, token):
-        raise TokenInvalid("the token that this bearer token was got with was revoked or has expired")
+        raise TokenInvalid(
+            "the token with which this bearer token was requested was revoked or has expired: sign in again"
+        )
     return token.limits
 
 

@@ -12,10 +12,10 @@ def require(app: App, user: User) -> None:
     days = app.providers.sign_in_again_days(user.provider)
     if days and (user.refreshed_at_ms or 0) < app.clock() - days * DAY_MS:
         raise TokenInvalid(
-            f"{user.name} has not signed in by {user.provider} for {days} days: sign in there again, in a browser or "
+            f"{user.name} has not signed in with {user.provider} for {days} days: sign in again, in a browser or "
             "with entrepot login"
         )
     if user.gone:
-        raise AccountDisabled(f"{user.name} is not known to the provider {user.provider} any more, or disabled there")
+        raise AccountDisabled(f"the provider {user.provider} no longer knows {user.name}, or has disabled the user")
     if user.disabled:
         raise AccountDisabled(f"{user.name} is disabled in this registry: ask an administrator")

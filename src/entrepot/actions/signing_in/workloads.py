@@ -51,7 +51,7 @@ async def check(app: App, name: str, token: str, origin: Origin) -> Principal:
     )
     user = await accounts.by_id(app, verified.user_id)
     if user is None or not user.usable:
-        raise CredentialsInvalid("the token's user was removed or disabled meanwhile: try again")
+        raise CredentialsInvalid("the token's user was removed or disabled in the meantime: try again")
     return accounts.principal(user, WORKLOAD)
 
 
@@ -73,7 +73,7 @@ async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[Us
     named = assertions.issuer_named_in(token)
     candidates = [(one, one.issuer) for one in app.providers if one.issuer is not None and one.issuer.url == named]
     if not named or not candidates:
-        raise TokenInvalid("the token is from an issuer that this registry does not know")
+        raise TokenInvalid("the token's issuer is not known to this registry")
     problem: TokenInvalid | None = None
     for provider, issuer in candidates:
         try:
@@ -83,7 +83,7 @@ async def _identify(app: App, name: str, token: str, origin: Origin) -> tuple[Us
         except TokenInvalid as error:
             # Another provider may know the same issuer, for another audience.
             problem = problem or error
-    raise problem or TokenInvalid("the token is from an issuer that this registry does not know")
+    raise problem or TokenInvalid("the token's issuer is not known to this registry")
 
 
 async def _user(
@@ -96,7 +96,7 @@ async def _user(
     )
     user = await accounts.find(app, principal)
     if user is None:
-        raise CredentialsInvalid("the service account's user was removed meanwhile: try again")
+        raise CredentialsInvalid("the service account's user was removed in the meantime: try again")
     return user, assertion
 
 
@@ -113,7 +113,9 @@ async def _robot(
     if not usable:
         raise CredentialsInvalid("no robot of this name trusts a workload with these claims: see its trust rules")
     if len(usable) > 1:
-        raise CredentialsInvalid(f"several robots trust this workload: give {ROBOT_PREFIX}NAME as the user")
+        raise CredentialsInvalid(
+            f"several robots trust this workload: choose one with {ROBOT_PREFIX}NAME as the user name"
+        )
     robot = usable[0]
     principal = accounts.principal(robot, WORKLOAD)
     detail: dict[str, object] = {

@@ -1,1 +1,1 @@
-"""The management API, `/api/v1`, described by OpenAPI 3.1: one file for each resource."""
+"""The management API, `/api/v1`, with an OpenAPI 3.1 description. One file for each resource."""

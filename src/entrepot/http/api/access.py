@@ -1,4 +1,4 @@
-"""Why somebody may do something, or may not."""
+"""Explains why a user may or may not do something."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -24,18 +24,18 @@ SHORT = {"pull": "repository:pull", "push": "repository:push", "delete": "reposi
 PermissionText = Annotated[
     str,
     Query(
-        description="A permission, as in repository:push; pull, push and delete are short for a repository's.",
+        description="A permission such as repository:push. pull, push and delete are short for those of a repository.",
         json_schema_extra={"enum": [*sorted(SHORT), *sorted(ACTIONS)]},
     ),
 ]
 ResourceOf = Annotated[
     str,
-    Query(max_length=300, description="repository:team/app, namespace:team, the path alone, or registry (or nothing)."),
+    Query(max_length=300, description="repository:team/app, namespace:team, a path alone, or registry (the default)."),
 ]
 
 
 class ConsideredModel(Model):
-    """A grant that the user has in some way, and what keeps it from allowing this."""
+    """A grant that applies to the user, and why it does not allow the action."""
 
     id: int
     role: str
@@ -55,11 +55,11 @@ class ExplanationAnswer(Model):
     action: str
     resource: str
     because: list[str]
-    """Why it is so, in sentences."""
+    """The reasons, as sentences."""
     advice: list[str]
-    """What a person should do to be allowed; empty for what is."""
+    """What the user can do to be allowed; empty if the action is allowed."""
     limits: list[str] | None
-    """What the token is limited to, null for one without limits."""
+    """The token's limits; null if it has none."""
     grants: list[ConsideredModel]
 
 
@@ -67,15 +67,19 @@ async def explain(
     request: CurrentRequest,
     action: PermissionText,
     resource: ResourceOf = "",
-    user: Annotated[str, Query(max_length=320, description="provider:name, or anonymous; nobody: yourself.")] = "",
-    token: Annotated[str, Query(max_length=16, description="The id of a token of the user's: with its limits.")] = "",
-    address: Annotated[str, Query(max_length=64, description="As if it came from there: for conditions.")] = "",
-    user_agent: Annotated[str, Query(max_length=512, description="As if this program asked: for conditions.")] = "",
+    user: Annotated[
+        str, Query(max_length=320, description="The user, as provider:name or anonymous; without it, the caller.")
+    ] = "",
+    token: Annotated[
+        str, Query(max_length=16, description="The id of one of the user's tokens, whose limits then apply.")
+    ] = "",
+    address: Annotated[str, Query(max_length=64, description="The client address to assume, for conditions.")] = "",
+    user_agent: Annotated[str, Query(max_length=512, description="The user agent to assume, for conditions.")] = "",
 ) -> ExplanationAnswer:
-    """Whether a user may do something, why, and what to do about it.
+    """Explain whether a user may do something, why, and what to do about it.
 
-    About oneself, as one has signed in, everybody may ask; about others, who has `access:explain`. What is said of a
-    repository is the same whether it exists or not.
+    Everyone may ask about themselves; asking about others needs `access:explain`. The answer for a repository
+    is the same whether it exists or not.
     """
     permission, path = _parse(action, resource)
     principal = request.principal
@@ -105,12 +109,12 @@ def _parse(action: str, resource: str) -> tuple[Permission, str | None]:
     """Raises Invalid, NameInvalid."""
     permission = ACTIONS.get(SHORT.get(action, action))
     if permission is None:
-        raise Invalid(f"an action is one of {', '.join([*SHORT, *sorted(ACTIONS)])}")
+        raise Invalid(f"this action is unknown: use one of {', '.join([*SHORT, *sorted(ACTIONS)])}")
     kind, colon, path = resource.partition(":")
     if not colon:
         path = "" if kind == "registry" else kind
     elif kind not in {"repository", "namespace"}:
-        raise Invalid("a resource is repository:NAME, namespace:NAME, a name, or registry")
+        raise Invalid("the resource is not valid: write repository:NAME, namespace:NAME, a name, or registry")
     if permission not in PLACED or not path:
         return permission, None
     return permission, RepositoryName.parse(path.strip("/"))
@@ -125,10 +129,10 @@ async def _other(request: CurrentRequest, user: str) -> Principal:
 
 
 async def _with_token(request: CurrentRequest, principal: Principal, token_id: str) -> Principal:
-    """The user with one of its tokens. Raises TokenUnknown."""
+    """The user, signed in with one of their tokens. Raises TokenUnknown."""
     found = await request.app.database.read(users.find, principal.provider, principal.name)
     if found is None:
-        raise NotFound("nobody who has not signed in has a token")
+        raise NotFound("anonymous users have no tokens: name a user, or leave the token out")
     token = await request.app.database.read(tokens.require, found.id, token_id)
     kind = "robot" if found.is_robot else "token"
     return replace(principal, credential=Credential(kind, token.id), limits=token.limits)

@@ -1,4 +1,4 @@
-"""The own account: who I am here, my password, my tokens."""
+"""The caller's own account: identity, password and tokens."""
 
 from entrepot.access.permissions import Permission
 from entrepot.actions.manage import account as manage
@@ -11,11 +11,11 @@ from entrepot.http.api.tokens import LimitBody, NewToken, RotateBody, TokenAnswe
 
 class CredentialAnswer(Model):
     kind: str
-    """How this request is signed in: `password`, `token`, `robot`, `workload`, `session`, `certificate`."""
+    """The kind of credentials: `password`, `token`, `robot`, `workload`, `session` or `certificate`."""
     id: str
-    """A token's id; empty for what has none."""
+    """The id of the token; empty for other credentials."""
     limits: list[LimitBody] | None
-    """What the token is limited to; null: nothing."""
+    """The token's limits; null if it has none."""
 
 
 class AccountAnswer(Model):
@@ -25,11 +25,11 @@ class AccountAnswer(Model):
     email: str
     administrator: bool
     owner: str | None
-    """Who answers for a robot."""
+    """The owner of a robot."""
     groups: list[str]
-    """`provider:name` of each."""
+    """The user's groups, each as `provider:name`."""
     roles: list[str]
-    """Those for the whole registry."""
+    """The permissions for the whole registry."""
     credential: CredentialAnswer
 
 
@@ -39,7 +39,7 @@ class PasswordBody(Model):
 
 
 async def get(request: CurrentRequest) -> AccountAnswer:
-    """Who is signed in, and by what."""
+    """Show who is signed in, and with which credentials."""
     principal = request.principal
     found = await manage.read(request.app, request.caller)
     limits = None
@@ -59,18 +59,18 @@ async def get(request: CurrentRequest) -> AccountAnswer:
 
 
 async def put_password(request: CurrentRequest, body: PasswordBody) -> None:
-    """Change the own password. Browsers and docker logins have to sign in again; personal tokens stay."""
+    """Change your password. Browsers and docker logins must sign in again; personal tokens stay valid."""
     await manage.change_password(request.app, request.caller, body.current, body.new)
 
 
 async def list_tokens(request: CurrentRequest, after: After = "", limit: PageLimit = PAGE_DEFAULT) -> Page[TokenAnswer]:
-    """Personal tokens, and the refresh tokens of docker logins."""
+    """List your personal tokens and the refresh tokens of your docker logins."""
     user = await manage_tokens.own_account(request.app, request.principal)
     return await tokens.listing(request, user, after, limit)
 
 
 async def create_token(request: CurrentRequest, body: TokenBody) -> NewToken:
-    """Make a token. The one that this request may be signed in by ends it with itself."""
+    """Create a personal token. If the request uses a token, the new one ends when that one does."""
     user = await manage_tokens.own_account(request.app, request.principal)
     made = await manage_tokens.create(request.app, request.caller, user, tokens.parse(body))
     return tokens.new(request, user, *made)
@@ -82,7 +82,7 @@ async def delete_token(request: CurrentRequest, token_id: TokenId) -> None:
 
 
 async def rotate_token(request: CurrentRequest, token_id: TokenId, body: RotateBody) -> NewToken:
-    """Make a token like this one in its place; for a while, both are good."""
+    """Replace a token with a new one like it. The old one can stay valid for a while."""
     user = await manage_tokens.own_account(request.app, request.principal)
     made = await manage_tokens.rotate(request.app, request.caller, user, token_id, body.overlap_seconds)
     return tokens.new(request, user, *made)

@@ -1,4 +1,4 @@
-"""The management API: its routes, and how FastAPI checks and calls them within the way of every request."""
+"""The management API: its routes, and how FastAPI validates and calls them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -45,7 +45,7 @@ BODY_BYTES_MAX = 1024 * 1024
 
 
 async def _document(request: StarletteRequest) -> JSONResponse:
-    """This API, as OpenAPI describes it."""
+    """Return the OpenAPI description of this API."""
     return JSONResponse(build().openapi())
 
 
@@ -66,7 +66,7 @@ ROUTES: tuple[ApiRoute, ...] = (
 
 
 def make_face() -> Face:
-    """The management API as a face: FastAPI checks and calls, its routes' rows say what they need."""
+    """The management API as a face: FastAPI validates and calls; the route rows say which permission is needed."""
     rows = {(PREFIX + row.path, row.method): row for row in ROUTES}
     found = []
     for api_route in build().routes:
@@ -82,10 +82,10 @@ def _match(routes: Sequence[tuple[APIRoute, Route]], request: Request) -> Route:
     """Raises PathUnknown, MethodUnsupported, Invalid."""
     scope = request.scope
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise Invalid("the path or the query has a NUL in it")
+        raise Invalid("the path or the query contains a NUL character: remove it")
     if "\n" in scope["path"]:
         # The framework takes a path for another one that only ends in a line break.
-        raise Invalid("the path has a line break in it")
+        raise Invalid("the path contains a line break: remove it")
     methods = {"OPTIONS"}
     for api_route, route in routes:
         match, child = api_route.matches(scope)
@@ -96,7 +96,7 @@ def _match(routes: Sequence[tuple[APIRoute, Route]], request: Request) -> Route:
         if match is Match.PARTIAL:
             methods.update(route.methods)
     if len(methods) == 1:
-        raise PathUnknown("there is nothing at this path")
+        raise PathUnknown("there is nothing at this path: see /api/v1/openapi.json for all paths")
     if request.method == "OPTIONS":
         options = partial(cross_origin.options, methods=sorted(methods))
         return Route(("OPTIONS",), UNKNOWN_PATH, options, Permission.PUBLIC)
@@ -104,7 +104,7 @@ def _match(routes: Sequence[tuple[APIRoute, Route]], request: Request) -> Route:
 
 
 async def _handle(call: Callable[[StarletteRequest], Awaitable[StarletteResponse]], request: Request) -> Response:
-    """Have the framework check the request and call the endpoint. Raises what the endpoint raises."""
+    """Let FastAPI validate the request and call the endpoint. Raises what the endpoint raises."""
     body = await request.body(BODY_BYTES_MAX) if request.has_body else b""
     if body and "json" in (request.header(b"content-type") or "json"):
         _check_json(body)
@@ -131,7 +131,7 @@ async def _handle(call: Callable[[StarletteRequest], Awaitable[StarletteResponse
 
 
 def _check_json(body: bytes) -> None:
-    """Raises Invalid for what Python's parser takes and no database does: half characters, NaN, other encodings."""
+    """Raises Invalid for JSON that Python accepts and databases do not: lone surrogates, NaN, other encodings."""
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -140,7 +140,7 @@ def _check_json(body: bytes) -> None:
 
 @cache
 def build() -> FastAPI:
-    """What checks requests and describes the API; it answers none by itself."""
+    """The FastAPI application that validates requests and describes the API. It serves none by itself."""
     api = FastAPI(
         title="Entrepot",
         version=version("entrepot"),
@@ -150,7 +150,7 @@ def build() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        responses={"default": {"description": "What went wrong (RFC 9457).", "content": problems.CONTENT}},
+        responses={"default": {"description": "An error, as problem details (RFC 9457).", "content": problems.CONTENT}},
     )
     for route in ROUTES:
         api.add_api_route(

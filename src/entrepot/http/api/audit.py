@@ -1,4 +1,4 @@
-"""The audit log: found by its records' members, exported, and verified by anybody with the public key."""
+"""The audit log: search, export, status, and the public key that verifies exports."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ _READ = Permission.AUDIT_READ
 
 
 class RecordEntry(Model):
-    """`hash` chains this record to the one before: see `entrepot audit verify`."""
+    """A record of the audit log. `hash` chains it to the record before: see `entrepot audit verify`."""
 
     seq: int
     hash: str
@@ -33,13 +33,13 @@ class RecordEntry(Model):
 class PublicKey(Model):
     key_id: str
     public_key: str
-    """PEM; what `entrepot audit verify --key` reads."""
+    """The key as PEM, for `entrepot audit verify --key`."""
 
 
 class TargetStatus(Model):
     target: str
     seq: int
-    """The last record that has arrived there."""
+    """The last record that was delivered."""
     error: str | None
     updated_at: Time
 
@@ -49,33 +49,33 @@ class AuditStatus(Model):
     """The newest record in the chain."""
     hash: str
     pending: int
-    """Records that are not in the chain yet; 10,000 where there are more."""
+    """The number of records that are not in the chain yet; 10,000 means at least so many."""
     signed_seq: int
     signed_at: Time | None
     archived_seq: int
-    """The last record that is archived in the blob store, 0 when there is none."""
+    """The last record that is archived in the blob store; 0 if none is."""
     oldest_seq: int
-    """The first record that the database still has, 0 when it has none."""
+    """The first record that is still in the database; 0 if none is."""
     forwarding: list[TargetStatus]
 
 
 async def listing(
     request: CurrentRequest,
-    actor: Annotated[FilterText, Query(description="provider:name, or anonymous.")] = "",
-    action: Annotated[FilterText, Query(description="As in manifest:push.")] = "",
-    resource: Annotated[FilterText, Query(description="As in repository:team/app.")] = "",
-    below: Annotated[FilterText, Query(description="Of the repositories of this namespace.")] = "",
+    actor: Annotated[FilterText, Query(description="Only records of this user, as provider:name or anonymous.")] = "",
+    action: Annotated[FilterText, Query(description="Only this action, such as manifest:push.")] = "",
+    resource: Annotated[FilterText, Query(description="Only this resource, such as repository:team/app.")] = "",
+    below: Annotated[FilterText, Query(description="Only records about repositories of this namespace.")] = "",
     digest: FilterText = "",
     address: FilterText = "",
     outcome: Annotated[Literal["done", "refused", "failed"] | None, Query()] = None,
-    from_: Annotated[Time | None, Query(alias="from", description="Not before.")] = None,
+    from_: Annotated[Time | None, Query(alias="from", description="Only records from this time on.")] = None,
     to: Annotated[Time | None, Query(description="Before.")] = None,
     after: After = "",
     limit: PageLimit = 100,
 ) -> Page[RecordEntry]:
-    """Records, newest first. A page may have few or none although there are more: `next` says so.
+    """List records, newest first. A page may have few or no records although there are more; check `next`.
 
-    Who may read the log of a namespace or a repository only names it in `below` or in `resource`.
+    A caller who may only read the log of a namespace or repository must name it in `below` or `resource`.
     """
     await _require(request, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
@@ -98,9 +98,9 @@ async def export(
     from_: Annotated[Time | None, Query(alias="from")] = None,
     to: Annotated[Time | None, Query()] = None,
 ) -> Response:
-    """All such records, oldest first: as JSON lines that can be verified offline, or as CEF for other programs.
+    """Export records, oldest first, as JSON lines that can be verified offline, or as CEF for other programs.
 
-    Of what the filter leaves out, the JSON lines have the hashes, so that the chain can still be verified.
+    JSON lines also contain the hashes of records that the filter leaves out, so the chain can still be verified.
     """
     await _require(request, resource, below)
     wanted = _filter(actor, action, resource, below, digest, address, outcome, from_, to)
@@ -111,13 +111,13 @@ async def export(
 
 
 async def public_key(request: CurrentRequest) -> PublicKey:
-    """What the signatures in exports are verified with."""
+    """Return the public key that verifies the signatures in exports."""
     key = request.app.keys.audit.public_key()
     return PublicKey(key_id=key_id(key), public_key=public_pem(key))
 
 
 async def status(request: CurrentRequest) -> AuditStatus:
-    """How far the log is sealed, signed, archived and forwarded."""
+    """Show up to which record the log is sealed, signed, archived and forwarded."""
     found = await manage.status(request.app)
     return AuditStatus(
         seq=found.seq,
@@ -140,7 +140,7 @@ async def _require(request: CurrentRequest, resource: str, below: str) -> None:
 
 
 def _place(resource: str, below: str) -> Place | None:
-    """Where all records are that such a filter finds; None: they may be anywhere."""
+    """The place of all records that this filter can find; None if they can be anywhere."""
     if below:
         return Place.parse(NAMESPACE, below)
     kind, _, path = resource.partition(":")
@@ -150,7 +150,7 @@ def _place(resource: str, below: str) -> Place | None:
 
 
 def _where(resource: str, below: str) -> str:
-    """What the reader named, as the audit log names it."""
+    """The resource that the reader named, as the audit log writes it."""
     return decisions.place_resource(_place(resource, below) or Place(REGISTRY, ""))
 
 
@@ -192,7 +192,10 @@ ROUTES = (
         where=None,
         response_class=StreamingResponse,
         responses={
-            200: {"description": "The export.", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
+            200: {
+                "description": "The export in the requested format.",
+                "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
+            }
         },
     ),
     ApiRoute("GET", "/audit/public-key", public_key, Permission.SIGNED_IN),

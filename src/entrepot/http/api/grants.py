@@ -1,4 +1,4 @@
-"""Grants: who has which role where, until when, and under which condition."""
+"""Grants: who has which role, where, until when and under which condition."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -37,12 +37,12 @@ PathFilter = Annotated[str, Query(max_length=255)]
 
 class UserSubject(Model):
     user: Reference
-    """A user, who has signed in once, or a robot."""
+    """A robot, or a user who has signed in at least once."""
 
 
 class GroupSubject(Model):
     group: Reference
-    """A group, also one of a directory of which nobody has signed in yet."""
+    """A group. Members of a provider's group need not have signed in yet."""
 
 
 class AnybodySubject(Model):
@@ -57,7 +57,7 @@ class GrantBody(Model):
     subject: SubjectModel
     place: PlaceModel
     condition: str | None = Field(default=None, max_length=CONDITION_CHARACTERS_MAX)
-    """CEL about the request: the grant holds for requests for which it is true."""
+    """A CEL expression about the request. The grant applies only to requests for which it is true."""
     expires_at: Time | None = None
 
 
@@ -74,20 +74,20 @@ class GrantAnswer(Model):
 
 async def listing(
     request: CurrentRequest,
-    below: Annotated[PathFilter, Query(description="At this namespace or below it.")] = "",
-    kind: Annotated[PlaceKind | None, Query(description="At one place: its kind, with `path`.")] = None,
+    below: Annotated[PathFilter, Query(description="Only in this namespace or below it.")] = "",
+    kind: Annotated[PlaceKind | None, Query(description="Only at one place: its kind, together with `path`.")] = None,
     path: PathFilter = "",
-    user: Annotated[str, Query(max_length=320, description="For this user or robot, provider:name.")] = "",
-    group: Annotated[str, Query(max_length=320, description="For this group, provider:name.")] = "",
+    user: Annotated[str, Query(max_length=320, description="Only for this user or robot, as provider:name.")] = "",
+    group: Annotated[str, Query(max_length=320, description="Only for this group, as provider:name.")] = "",
     after: After = "",
     limit: PageLimit = 100,
 ) -> Page[GrantAnswer]:
-    """Grants in the order they were made. For a namespace, name it in `below` or in `kind` and `path`."""
+    """List grants in the order they were made. For one namespace, use `below`, or `kind` and `path`."""
     place = Place.parse(kind, path) if kind is not None else None
     if place is None and path:
-        raise Invalid("path is of a place: name its kind, too")
+        raise Invalid("path is given without kind: give the kind of the place, too")
     if user and group:
-        raise Invalid("ask for the grants of a user or of a group")
+        raise Invalid("user and group are both given: give only one of them")
     if place is not None:
         # Those of one place do not tell what is below it.
         await authorize.require_here(request, place.anchor)
@@ -116,7 +116,7 @@ async def get(request: CurrentRequest, grant_id: Number, response: Response) -> 
 
 
 async def post(request: CurrentRequest, body: GrantBody, response: Response) -> GrantAnswer:
-    """Grant a role. The same grant is made once: asked for again, it is answered with 200."""
+    """Grant a role. If the same grant exists already, it is returned with status 200."""
     place = body.place.place()
     await authorize.require_here(request, place.anchor)
     kind, name = _subject(body.subject)
@@ -128,14 +128,14 @@ async def post(request: CurrentRequest, body: GrantBody, response: Response) -> 
 
 
 async def delete(request: CurrentRequest, grant_id: Number, if_match: IfMatch = None) -> None:
-    """Revoke a grant: it does not hold for the next request any more."""
+    """Revoke a grant. It no longer applies to the next request."""
     shown = await _readable(request, grant_id)
     await authorize.require_here(request, shown.grant.place)
     await manage.remove(request.app, request.caller, shown, _expect(if_match))
 
 
 async def _readable(request: CurrentRequest, grant_id: int) -> Shown:
-    """A grant that the caller may not read is answered like one that is not there."""
+    """Raises GrantUnknown for a grant that the caller may not read, as if it did not exist."""
     unknown = GrantUnknown(f"there is no grant {grant_id} that you may read")
     try:
         shown = await request.app.database.read(manage.require, grant_id)
@@ -146,7 +146,7 @@ async def _readable(request: CurrentRequest, grant_id: int) -> Shown:
 
 
 def _subject(subject: SubjectModel) -> tuple[str, str]:
-    """Its kind, and its name if it has one."""
+    """The kind of the subject, and its name if it has one."""
     if isinstance(subject, UserSubject):
         return USER, subject.user
     if isinstance(subject, GroupSubject):
@@ -188,7 +188,7 @@ ROUTES = (
         Permission.GRANT_WRITE,
         status=201,
         where=None,
-        responses={200: {"model": GrantAnswer, "description": "The same grant was there already."}},
+        responses={200: {"model": GrantAnswer, "description": "The same grant exists already."}},
     ),
     ApiRoute("GET", "/grants/{grant_id}", get, Permission.GRANT_READ, where=None),
     ApiRoute("DELETE", "/grants/{grant_id}", delete, Permission.GRANT_WRITE, status=204, where=None),

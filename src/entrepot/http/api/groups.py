@@ -1,4 +1,4 @@
-"""Groups: the registry's own with their members, and those of providers."""
+"""Groups: local ones with their members, and those of providers."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -47,7 +47,7 @@ class MemberAnswer(Model):
 async def listing(
     request: CurrentRequest, provider: ProviderQuery = None, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[GroupAnswer]:
-    """In the order in which they came."""
+    """List groups in the order in which they were added."""
     found = await request.app.database.read(groups.page, provider=provider, after=after_number(after), limit=limit + 1)
     shown = found[:limit]
     return Page(items=[_answer(group) for group in shown], next=str(shown[-1].id) if len(found) > limit else None)
@@ -65,21 +65,21 @@ async def put(
     response: Response,
     if_match: IfMatch = None,
 ) -> GroupAnswer:
-    """Make a group, or describe it. A provider's can be granted something before the first of its members signs in."""
+    """Create a group or change its description. A provider's group can get grants before any member signs in."""
     group, new = await manage.put(request.app, request.caller, provider, name, body.description, _expect(if_match))
     response.status_code = 201 if new else 200
     return tagged(response, _answer(group))
 
 
 async def delete(request: CurrentRequest, provider: ProviderName, name: Name, if_match: IfMatch = None) -> None:
-    """Remove a group with its grants."""
+    """Remove a group and its grants."""
     await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
 async def list_members(
     request: CurrentRequest, provider: ProviderName, name: Name, after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[MemberAnswer]:
-    """Of a provider's group, those who have signed in."""
+    """List a group's members; of a provider's group, those who have signed in."""
     database = request.app.database
     group = await database.read(groups.require, provider, name)
     found = await database.read(groups.members, group, after=after_number(after), limit=limit + 1)
@@ -88,7 +88,7 @@ async def list_members(
 
 
 async def put_member(request: CurrentRequest, group: Name, provider: ProviderName, name: Name) -> None:
-    """Add a user, or a robot, to one of the registry's own groups."""
+    """Add a user or a robot to a local group."""
     await manage.add_member(request.app, request.caller, group, provider, name)
 
 
@@ -111,7 +111,7 @@ def _answer(group: Group) -> GroupAnswer:
 
 _MEMBER = f"/groups/{LOCAL}/{{group}}/members/{{provider}}/{{name:path}}"
 
-_NEW: dict[int | str, dict[str, Any]] = {201: {"model": GroupAnswer, "description": "The group is new."}}
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": GroupAnswer, "description": "The group was created."}}
 
 # Providers have groups with slashes in their names: what comes after a name is looked for first.
 ROUTES = (

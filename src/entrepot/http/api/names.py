@@ -1,4 +1,4 @@
-"""Texts of paths, queries and bodies, as far as both databases can keep them."""
+"""Types for texts in paths, queries and bodies that both databases can store."""
 
 from typing import Annotated
 
@@ -13,8 +13,8 @@ ProviderName = Annotated[
 ]
 Name = Annotated[str, Path(max_length=255, pattern=_ONE_OR_MORE)]
 TokenId = Annotated[str, Path(max_length=16, pattern=r"^[0-9A-Za-z]+$")]
-Search = Annotated[str, Query(max_length=255, pattern=_SHOWN, description="A text in the name.")]
-ProviderQuery = Annotated[str | None, Query(pattern=r"^[a-z0-9-]{1,64}$", description="Only of this provider.")]
+Search = Annotated[str, Query(max_length=255, pattern=_SHOWN, description="Only names that contain this text.")]
+ProviderQuery = Annotated[str | None, Query(pattern=r"^[a-z0-9-]{1,64}$", description="Only entries of this provider.")]
 Text = Annotated[str, StringConstraints(max_length=255, pattern=_SHOWN)]
 Key = Annotated[str, StringConstraints(min_length=3, max_length=320, pattern=_SHOWN)]
 """`provider:name`."""

@@ -1,4 +1,4 @@
-"""Namespaces: whether anybody may pull from what is below them."""
+"""Namespaces: whether the repositories below them are public or private."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -45,13 +45,13 @@ class NamespaceEntry(Model):
 class NamespaceAnswer(Model):
     path: str
     visibility: VisibilityWord
-    """What holds there: `public` lets anybody pull."""
+    """The effective visibility. `public` lets everyone pull."""
     source: str | None
-    """The path of the setting that says so: its own, or of a namespace above. Null: private, as nothing is set."""
+    """The path of the deciding setting, its own or of a namespace above. Null: nothing is set, so it is private."""
 
 
 async def listing(request: CurrentRequest, after: After = "", limit: PageLimit = 100) -> Page[NamespaceEntry]:
-    """Namespaces with a setting of their own, as far as the caller may read them."""
+    """List the namespaces with a setting of their own that the caller may read."""
     reader = await decisions.reader(request.app, request.caller, Permission.NAMESPACE_READ)
     found = await request.app.database.read(manage.page, reader, after=after, limit=limit + 1)
     entries = [NamespaceEntry(path=entry.path, visibility=word(entry.public)) for entry in found]
@@ -66,7 +66,7 @@ async def get(request: CurrentRequest, path: PathOf, response: Response) -> Name
 async def put(
     request: CurrentRequest, path: PathOf, body: NamespaceBody, response: Response, if_match: IfMatch = None
 ) -> NamespaceAnswer:
-    """Say who may pull from all that is below, but for what has a setting of its own."""
+    """Make everything below public or private, except what has a setting of its own."""
     name = _parse(path)
     now, new = await manage.put(
         request.app, request.caller, name, _expect(if_match), public=body.visibility == "public"
@@ -76,7 +76,7 @@ async def put(
 
 
 async def delete(request: CurrentRequest, path: PathOf, if_match: IfMatch = None) -> None:
-    """Remove the setting: what holds for the namespace above holds again."""
+    """Remove the setting, so that the namespace above decides again."""
     name = _parse(path)
     await manage.inherit(request.app, request.caller, name, _expect(if_match))
 
@@ -115,7 +115,7 @@ ROUTES = (
         put,
         Permission.NAMESPACE_WRITE,
         where=_throughout,
-        responses={201: {"model": NamespaceAnswer, "description": "The setting is new."}},
+        responses={201: {"model": NamespaceAnswer, "description": "The setting was created."}},
     ),
     ApiRoute("DELETE", "/namespaces/{path:path}", delete, Permission.NAMESPACE_WRITE, status=204, where=_throughout),
 )

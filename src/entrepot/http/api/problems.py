@@ -22,10 +22,10 @@ CONTENT: dict[str, Any] = {
             "properties": {
                 "title": {"type": "string"},
                 "status": {"type": "integer"},
-                "detail": {"type": "string", "description": "What is wrong, and what to do."},
+                "detail": {"type": "string", "description": "What is wrong and what to do."},
                 "code": {
                     "type": "string",
-                    "description": "The kind of error, for programs: docs/reference/errors.md lists them.",
+                    "description": "The kind of error, for use by programs; docs/reference/errors.md lists them.",
                 },
                 "context": {"type": "object"},
                 "errors": {"type": "array", "items": {"type": "object"}},
@@ -45,7 +45,9 @@ def refusal(request: Request, error: EntrepotError, headers: Headers) -> Respons
 
 def of_validation(error: RequestValidationError) -> Response:
     errors = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
-    detail = "the request is not as the API describes it: " + "; ".join(f"{e['where']}: {e['what']}" for e in errors)
+    detail = "the request does not match the API's description: " + "; ".join(
+        f"{e['where']}: {e['what']}" for e in errors
+    )
     return _response(422, {"detail": detail[:2000], "code": REQUEST_INVALID, "errors": errors[:50]}, [])
 
 
@@ -56,7 +58,7 @@ def of_http(error: HTTPException) -> Response:
 
 
 def defect(request: Request) -> Response:
-    detail = f"the registry met an unexpected error: tell its operator the request id {request.id}"
+    detail = f"an unexpected error occurred: give the request id {request.id} to the registry's operator"
     return _response(500, {"detail": detail, "code": UNEXPECTED}, [])
 
 

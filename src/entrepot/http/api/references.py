@@ -1,4 +1,4 @@
-"""What several resources say alike: who somebody is, where something is, and when."""
+"""Types that several resources share: users and groups, places and times."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -14,12 +14,12 @@ Reference = Annotated[
     str,
     Field(max_length=REFERENCE_CHARACTERS_MAX, pattern=r"^[^:]+:.+$", examples=["local:alice", "robot:team/ci"]),
 ]
-"""`provider:name` of a user, a robot or a group."""
+"""A user, a robot or a group, as `provider:name`."""
 _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def _in_the_calendar(time: datetime) -> datetime:
-    """Raises ValueError for a time that is in another year, before the first or after the last, in UTC."""
+    """Raises ValueError for a time outside the years 1 to 9999 in UTC."""
     if not _FIRST <= time <= _LAST:
         raise ValueError("the time is not within the years 1 to 9999")
     return time
@@ -30,11 +30,11 @@ PlaceKind = Literal["registry", "namespace", "repository", "pattern"]
 
 
 class PlaceModel(Model):
-    """Where something holds."""
+    """Where something applies."""
 
     kind: PlaceKind
     path: str = Field(default="", max_length=255)
-    """Empty for the registry. In a pattern, `*` stands for anything but a slash and `**` for anything."""
+    """Empty for the registry. In a pattern, `*` matches anything without a slash, and `**` anything."""
 
     def place(self) -> Place:
         """Raises GrantInvalid."""
@@ -46,10 +46,10 @@ class PlaceModel(Model):
 
 
 def parse_reference(text: str, what: str) -> tuple[str, str]:
-    """Provider and name. Raises Invalid."""
+    """Split a reference into provider and name. Raises Invalid."""
     provider, colon, name = text.partition(":")
     if not provider or not colon or not name or len(text) > REFERENCE_CHARACTERS_MAX:
-        raise Invalid(f"a {what} is named provider:name, as in local:alice")
+        raise Invalid(f"this is not a {what}: write provider:name, such as local:alice")
     return provider, name
 
 

@@ -1,4 +1,4 @@
-"""Repositories and their tags: what the caller may pull. Pushing makes a repository; nothing else does."""
+"""The repositories that the caller may pull, and their tags. Only a push creates a repository."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class RepositoryAnswer(RepositoryEntry):
     tags: int
     manifests: int
     bytes: int
-    """Of all blobs in it; a blob that several repositories have is stored once."""
+    """The size of all its blobs. A blob that several repositories share is stored once."""
 
 
 class TagEntry(Model):
@@ -36,23 +36,23 @@ class TagEntry(Model):
     digest: str
     media_type: str
     size: int
-    """Of the manifest itself."""
+    """The size of the manifest itself."""
     pushed_by: str
     """Who pushed the manifest."""
     updated_by: str
-    """Who made the tag, or moved it to this manifest."""
+    """Who created the tag, or moved it to this manifest."""
     updated_at: Time
-    """When the tag was made, or moved to this manifest."""
+    """When the tag was created, or moved to this manifest."""
 
 
 async def listing(
     request: CurrentRequest,
-    below: Annotated[str, Query(max_length=255, description="At this namespace or below it.")] = "",
-    search: Annotated[str, Query(max_length=255, description="With this text in the name.")] = "",
+    below: Annotated[str, Query(max_length=255, description="Only in this namespace or below it.")] = "",
+    search: Annotated[str, Query(max_length=255, description="Only names that contain this text.")] = "",
     after: After = "",
     limit: PageLimit = 100,
 ) -> Page[RepositoryEntry]:
-    """The repositories that the caller may pull from, by name."""
+    """List the repositories that the caller may pull from, by name."""
     reader = await decisions.reader(request.app, request.caller)
     found = await request.app.database.read(
         repositories.page, reader, after=after, limit=limit + 1, below=below.strip("/"), text=search
@@ -80,7 +80,7 @@ async def get(request: CurrentRequest, name: RepositoryPath, response: Response)
 async def tag_listing(
     request: CurrentRequest, name: RepositoryPath, after: After = "", limit: PageLimit = 100
 ) -> Page[TagEntry]:
-    """The repository's tags, by name."""
+    """List the repository's tags, by name."""
     found = await request.app.database.read(tags.page, RepositoryName.parse(name), after=after, limit=limit + 1)
     entries = [
         TagEntry(

@@ -1,4 +1,4 @@
-"""What the resources of the API have in common: routes as rows, who calls, pages, and entity tags."""
+"""What the API's resources share: route rows, the caller, pages and entity tags."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from entrepot.http.messages import Request
 from entrepot.http.routing import the_registry
 
 REQUEST_KEY = "entrepot.request"
-"""Where the application puts its own request, with its principal, into the ASGI scope."""
+"""The key in the ASGI scope of the application's own request, which has the principal."""
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 M = TypeVar("M", bound=BaseModel)
@@ -26,9 +26,9 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """A row: what is called how, and what it needs. `where` is as in `routing.Route`.
+    """A route: method, path, endpoint and permission. `where` is as in `routing.Route`.
 
-    `responses` describes responses beside the usual one, as FastAPI wants them.
+    `responses` describes further responses, in FastAPI's form.
     """
 
     method: str
@@ -42,22 +42,22 @@ class ApiRoute:
 
 
 class Model(BaseModel):
-    """A body or an answer. Unknown members of a body are refused."""
+    """The body of a request or a response. Unknown members of a request are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _without_nul(cls, value: Any) -> Any:
-        """PostgreSQL keeps no text with a NUL in it, and nothing here needs one."""
+        """Raises ValueError for a text with a NUL character, which PostgreSQL cannot store."""
         texts = value.values() if isinstance(value, dict) else ()
         if any(isinstance(text, str) and "\0" in text for text in texts):
-            raise ValueError("a text has a NUL in it")
+            raise ValueError("a text contains a NUL character: remove it")
         return value
 
 
 class Page(Model, Generic[M]):
-    """One page of a list. `next` is the `after` of the next one, null at the end."""
+    """One page of a list. `next` is the `after` of the next page; null at the end."""
 
     items: list[M]
     next: str | None
@@ -70,9 +70,9 @@ def current(request: StarletteRequest) -> Request:
 
 CurrentRequest = Annotated[Request, Depends(current)]
 """The request, with its `app`, `principal` and `origin`."""
-PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Entries in a page.")]
+PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="The most entries in a page.")]
 After = Annotated[
-    str, Query(max_length=400, pattern=r"^[^\x00]*$", description="Where the page before ended: its `next`.")
+    str, Query(max_length=400, pattern=r"^[^\x00]*$", description="Where to continue: the `next` of the page before.")
 ]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Change only if the resource still has this entity tag.")
@@ -80,7 +80,7 @@ IfMatch = Annotated[
 
 
 def entity_tag(model: BaseModel) -> str:
-    """A strong validator of what a client sees (RFC 9110, section 8.8.3)."""
+    """A strong entity tag of what a client sees (RFC 9110, section 8.8.3)."""
     return f'"{hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:32]}"'
 
 
@@ -91,17 +91,17 @@ def tagged(response: StarletteResponse, model: M) -> M:
 
 
 def require_match(if_match: str | None, model: BaseModel | None) -> None:
-    """To be called in the transaction that changes the resource, with what it is before. Raises PreconditionFailed."""
+    """Compare If-Match with the current resource, in the transaction that changes it. Raises PreconditionFailed."""
     current_tag = None if model is None else entity_tag(model).strip('"')
     Precondition.parse(if_match).require("the resource", current_tag)
 
 
 def page_of(items: list[M], limit: int, position: Callable[[M], object]) -> Page[M]:
-    """A page of at most `limit`, of one entry more than that where there is one."""
+    """A page of at most `limit` entries, made from one entry more if there are more."""
     shown = items[:limit]
     return Page(items=shown, next=str(position(shown[-1])) if len(items) > limit else None)
 
 
 def after_number(after: str) -> int:
-    """The position in a list that is ordered by number; the beginning for something that is none."""
+    """The position in a list ordered by number; the beginning if the text is not a number."""
     return int(after) if after.isdecimal() and after.isascii() and len(after) < 19 else 0

@@ -1,4 +1,4 @@
-"""Robots: accounts of machines, their tokens, and the workloads that they trust."""
+"""Robots: accounts for programs, with their tokens and trust rules for workloads."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -37,39 +37,41 @@ from entrepot.identity.users import User
 from entrepot.identity.workloads import TrustRule
 from entrepot.oci.name import RepositoryName
 
-RobotName = Annotated[str, Path(max_length=255, description="As in `team/ci`: it belongs to the namespace `team`.")]
-Below = Annotated[str, Query(max_length=255, description="Only robots of this namespace and those below it.")]
+RobotName = Annotated[
+    str, Path(max_length=255, description="The robot's name; `team/ci` belongs to the namespace `team`.")
+]
+Below = Annotated[str, Query(max_length=255, description="Only robots of this namespace and of those below it.")]
 RuleId = Annotated[int, Path(ge=0, le=2**53)]
 
 
 class RobotBody(Model):
-    """What is left out stays as it is."""
+    """Members that are left out do not change."""
 
     description: Text = ""
     disabled: bool = False
     owner: Key = ""
-    """Who answers for it, `provider:name`; of a new robot, who makes it."""
+    """The user responsible for it, as `provider:name`; by default, who creates it."""
 
 
 class RobotAnswer(Model):
     name: str
     username: str
-    """What it gives as user name with its token."""
+    """The user name to sign in with, together with a token."""
     description: str
     disabled: bool
     owner: str | None
     owner_usable: bool | None
-    """Whether the owner can still sign in. The robot goes on without: disable it, or name somebody else."""
+    """Whether the owner can still sign in. If not, the robot still works: disable it, or name another owner."""
     created_at: datetime
 
 
 class TrustRuleBody(Model):
     provider: Text
-    """An OIDC provider of the settings."""
+    """The name of an OIDC provider in the settings."""
     audience: Text
-    """What the workload's token must be for."""
+    """The audience that the workload's token must be issued for."""
     claims: Annotated[dict[Text, Text], Field(min_length=1, max_length=workloads.CLAIMS_MAX)]
-    """Claims and the patterns that they must match: `*` stands for anything but `/` and `:`, `**` for anything."""
+    """Claims and the patterns they must match. `*` matches anything without `/` and `:`, and `**` anything."""
 
 
 class TrustRuleAnswer(Model):
@@ -82,7 +84,7 @@ class TrustRuleAnswer(Model):
 async def listing(
     request: CurrentRequest, below: Below = "", after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[RobotAnswer]:
-    """In the order in which they were made."""
+    """List robots in the order in which they were created."""
     place = str(RepositoryName.parse(below)) if below else None
     await authorize.require_here(request, place)
     found = await request.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
@@ -97,7 +99,7 @@ async def get(request: CurrentRequest, name: RobotName, response: Response) -> R
 async def put(
     request: CurrentRequest, name: RobotName, body: RobotBody, response: Response, if_match: IfMatch = None
 ) -> RobotAnswer:
-    """Make a robot, or change it. It may nothing until it is granted something."""
+    """Create or change a robot. A new robot has no permissions until it gets a grant."""
     wanted = body.model_dump(exclude_unset=True, exclude={"owner"})
     if "description" in wanted:
         wanted["display_name"] = wanted.pop("description")
@@ -108,7 +110,7 @@ async def put(
 
 
 async def delete(request: CurrentRequest, name: RobotName, if_match: IfMatch = None) -> None:
-    """Remove a robot with its tokens, trust rules, memberships and grants."""
+    """Remove a robot and its tokens, trust rules, memberships and grants."""
     await manage.remove(request.app, request.caller, name, _expect(if_match))
 
 
@@ -120,14 +122,14 @@ async def list_tokens(
 
 
 async def create_token(request: CurrentRequest, name: RobotName, body: TokenBody) -> NewToken:
-    """Make a token for the robot, limited to what it is for."""
+    """Create a token for the robot. Limit it to what it is for."""
     robot = await _robot_for_token(request, name)
     made = await manage_tokens.create(request.app, request.caller, robot, tokens.parse(body))
     return tokens.new(request, robot, *made)
 
 
 async def rotate_token(request: CurrentRequest, name: RobotName, token_id: TokenId, body: RotateBody) -> NewToken:
-    """Make a token like this one in its place; for a while, both are good."""
+    """Replace a token with a new one like it. The old one can stay valid for a while."""
     robot = await _robot_for_token(request, name)
     made = await manage_tokens.rotate(request.app, request.caller, robot, token_id, body.overlap_seconds)
     return tokens.new(request, robot, *made)
@@ -139,14 +141,14 @@ async def delete_token(request: CurrentRequest, name: RobotName, token_id: Token
 
 
 async def list_trust_rules(request: CurrentRequest, name: RobotName) -> Page[TrustRuleAnswer]:
-    """They are few."""
+    """List all trust rules of the robot."""
     robot = await request.app.database.read(manage.require, name)
     rules = await request.app.database.read(workloads.of_robot, robot.id)
     return Page(items=[_rule(rule) for rule in rules], next=None)
 
 
 async def create_trust_rule(request: CurrentRequest, name: RobotName, body: TrustRuleBody) -> TrustRuleAnswer:
-    """Let workloads with such claims sign in as the robot."""
+    """Let workloads whose tokens have these claims sign in as the robot."""
     manage.namespace_of(name)
     rule = await manage.add_trust_rule(request.app, request.caller, name, body.provider, body.audience, body.claims)
     return _rule(rule)
@@ -191,7 +193,7 @@ def _namespace(request: Request) -> Where:
 _TOKENS, _RULES = "/robots/{name:path}/tokens", "/robots/{name:path}/trust-rules"
 _ROTATE = _TOKENS + "/{token_id}/rotate"
 
-_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RobotAnswer, "description": "The robot is new."}}
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RobotAnswer, "description": "The robot was created."}}
 
 # Names have slashes in them: what comes after a name is looked for first.
 ROUTES = (

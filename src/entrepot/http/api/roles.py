@@ -1,4 +1,4 @@
-"""Roles: the built-in ones, and those that administrators make."""
+"""Roles: the built-in ones, and those that administrators create."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ RoleName = Annotated[str, Path(max_length=64)]
 class RoleBody(Model):
     description: str = ""
     permissions: list[str]
-    """Of those that `GET /roles/administrator` lists."""
+    """Some of the permissions that `GET /roles/administrator` lists."""
 
 
 class RoleAnswer(Model):
@@ -29,7 +29,7 @@ class RoleAnswer(Model):
 
 
 async def listing(request: CurrentRequest) -> Page[RoleAnswer]:
-    """All roles; they are few."""
+    """List all roles."""
     found = await request.app.database.read(roles.everything)
     return Page(items=[_answer(found[name]) for name in sorted(found)], next=None)
 
@@ -41,7 +41,7 @@ async def get(request: CurrentRequest, name: RoleName, response: Response) -> Ro
 async def put(
     request: CurrentRequest, name: RoleName, body: RoleBody, response: Response, if_match: IfMatch = None
 ) -> RoleAnswer:
-    """Make the role, or change it: who has it has what it then says with the next request."""
+    """Create or change a role. A change applies from the next request to everyone who has the role."""
     role = roles.parse(name, body.description, body.permissions)
     new = await manage.put(request.app, request.caller, role, _expect(if_match))
     response.status_code = 201 if new else 200
@@ -66,7 +66,7 @@ def _answer(role: Role) -> RoleAnswer:
     )
 
 
-_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RoleAnswer, "description": "The role is new."}}
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": RoleAnswer, "description": "The role was created."}}
 ROUTES = (
     ApiRoute("GET", "/roles", listing, Permission.SIGNED_IN),
     ApiRoute("GET", "/roles/{name}", get, Permission.SIGNED_IN),

@@ -1,4 +1,4 @@
-"""Tokens of users and robots, as the API shows and makes them."""
+"""Tokens of users and robots, as the API shows and creates them."""
 
 import base64
 from datetime import UTC, datetime
@@ -22,50 +22,50 @@ OVERLAP_SECONDS_MAX = 90 * 24 * 3600
 
 
 class LimitBody(Model):
-    """Permissions, in a place. Limits only narrow: a token never reaches further than its owner."""
+    """Permissions in a place. Limits only take away: a token never allows more than its owner may do."""
 
     permissions: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(min_length=1, max_length=64)]
-    """`repository:pull` and the like, or `*` for all that the owner has there."""
+    """Permissions such as `repository:pull`, or `*` for all permissions that the owner has there."""
     kind: Literal["registry", "namespace", "repository", "pattern"]
     path: Annotated[str, StringConstraints(max_length=255)] = ""
-    """The namespace, repository or pattern (`team/*`, `team/**`); empty for the registry."""
+    """The path of a namespace or repository, or a pattern (`team/*`, `team/**`); empty for the registry."""
 
 
 class TokenBody(Model):
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    """What it is for."""
+    """What the token is for."""
     expires_in_seconds: Annotated[int, Field(ge=1, le=LIFETIME_SECONDS_MAX)] | None = None
-    """Null: it does not expire."""
+    """The lifetime; null: the token does not expire."""
     limits: Annotated[list[LimitBody], Field(min_length=1, max_length=tokens.LIMITS_MAX)] | None = None
-    """Null: it reaches as far as its owner."""
+    """What the token is limited to; null: it allows everything that its owner may do."""
 
 
 class RotateBody(Model):
     overlap_seconds: Annotated[int, Field(ge=0, le=OVERLAP_SECONDS_MAX)] = 0
-    """How long the old token is good for beside the new one; 0: it ends at once."""
+    """How long the old token stays valid beside the new one; 0: it ends at once."""
 
 
 class TokenAnswer(Model):
     id: str
     kind: str
-    """`personal`, `robot`, or `refresh` (what docker login got)."""
+    """`personal`, `robot`, or `refresh` (created by docker login)."""
     name: str
     limits: list[LimitBody] | None
     created_at: datetime
     expires_at: datetime | None
     used_at: datetime | None
-    """Its last use, to the minute."""
+    """When it was last used, to the minute."""
     used_address: str | None
 
 
 class NewToken(Model):
     token: TokenAnswer
     secret: str
-    """The token itself. It is shown this once."""
+    """The token itself. It is shown only once."""
     username: str
-    """The user name to give with it, for docker login."""
+    """The user name to use with the token in docker login."""
     docker_config: dict[str, dict[str, dict[str, str]]]
-    """A config.json for docker and others."""
+    """A config.json for docker and other clients."""
 
 
 def parse(body: TokenBody) -> TokenTerms:

@@ -1,4 +1,4 @@
-"""Users: the registry's own, and those of providers, who are here once they have signed in."""
+"""Users: local ones, and those of providers, who appear here once they have signed in."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -32,7 +32,7 @@ from entrepot.identity.users import LOCAL
 
 
 class UserBody(Model):
-    """What is left out stays as it is; for a new user it is empty or false."""
+    """Members that are left out do not change; for a new user, they are empty or false."""
 
     password: Password = ""
     display_name: Text = ""
@@ -42,14 +42,14 @@ class UserBody(Model):
 
 
 class UserChange(Model):
-    """What is left out stays as it is."""
+    """Members that are left out do not change."""
 
     display_name: Text = ""
     email: Text = ""
     administrator: bool = False
     disabled: bool = False
     linked_to: Key | None = None
-    """The user that this one is another login of, `provider:name`; null: of nobody."""
+    """The account that this user signs in to, as `provider:name`; null: it is not linked."""
 
 
 class UserAnswer(Model):
@@ -59,9 +59,9 @@ class UserAnswer(Model):
     email: str
     administrator: bool
     disabled: bool
-    """By an administrator of this registry."""
+    """Whether an administrator of this registry has disabled the user."""
     gone: bool
-    """The provider does not know the user any more, or has disabled it."""
+    """Whether the provider has disabled the user or no longer knows it."""
     has_password: bool
     linked_to: str | None
     created_at: datetime
@@ -71,7 +71,7 @@ class HtpasswdBody(Model):
     text: Annotated[str, StringConstraints(max_length=1024 * 1024)]
     """An htpasswd file with bcrypt hashes (htpasswd -B)."""
     replace: bool = False
-    """Give users who are there already the file's passwords."""
+    """Also set the passwords of users who exist already."""
 
 
 class RefusedLine(Model):
@@ -81,7 +81,7 @@ class RefusedLine(Model):
 
 
 class HtpasswdAnswer(Model):
-    """Names of users, and lines that were refused with the reason."""
+    """Names of users, and the refused lines with the reason."""
 
     created: list[str]
     replaced: list[str]
@@ -96,7 +96,7 @@ async def listing(
     after: After = "",
     limit: PageLimit = PAGE_DEFAULT,
 ) -> Page[UserAnswer]:
-    """In the order in which they came."""
+    """List users in the order in which they were added."""
     found = await request.app.database.read(
         manage.page, provider=provider, text=search, after=after_number(after), limit=limit + 1
     )
@@ -111,7 +111,7 @@ async def get(request: CurrentRequest, provider: ProviderName, name: Name, respo
 async def put_local(
     request: CurrentRequest, name: Name, body: UserBody, response: Response, if_match: IfMatch = None
 ) -> UserAnswer:
-    """Make a user of the registry's own, or change it. Somebody else's new password ends the sessions."""
+    """Create or change a local user. Setting another user's password ends that user's sessions."""
     wanted = body.model_dump(exclude_unset=True, exclude={"password"})
     password = body.password if "password" in body.model_fields_set else None
     view, new = await manage.put_local(request.app, request.caller, name, wanted, password, _expect(if_match))
@@ -127,7 +127,7 @@ async def patch(
     response: Response,
     if_match: IfMatch = None,
 ) -> UserAnswer:
-    """Change a user. Who is disabled is out with the next request; who is linked loses the own tokens."""
+    """Change a user. A disabled user is refused from the next request; a linked user loses their own tokens."""
     wanted = body.model_dump(exclude_unset=True, exclude={"linked_to"})
     link = (body.linked_to or "") if "linked_to" in body.model_fields_set else None
     view = await manage.change(request.app, request.caller, provider, name, wanted, _expect(if_match), link=link)
@@ -135,7 +135,7 @@ async def patch(
 
 
 async def delete(request: CurrentRequest, provider: ProviderName, name: Name, if_match: IfMatch = None) -> None:
-    """Remove a user with its tokens, memberships and grants. A provider's user comes back with the next login."""
+    """Remove a user and its tokens, memberships and grants. A provider's user is added again at the next login."""
     await manage.remove(request.app, request.caller, provider, name, _expect(if_match))
 
 
@@ -154,7 +154,7 @@ async def delete_token(request: CurrentRequest, provider: ProviderName, name: Na
 
 
 async def import_htpasswd(request: CurrentRequest, body: HtpasswdBody) -> HtpasswdAnswer:
-    """Make the users of an htpasswd file. Their hashes are replaced by better ones as they sign in."""
+    """Create the users of an htpasswd file. Their hashes are replaced by stronger ones as they sign in."""
     found = await htpasswd.import_users(request.app, request.caller, body.text, replace=body.replace)
     refused = [RefusedLine(line=one.line, name=one.name, reason=one.reason) for one in found.refused]
     return HtpasswdAnswer(created=found.created, replaced=found.replaced, kept=found.kept, refused=refused)
@@ -180,7 +180,7 @@ def _answer(view: View) -> UserAnswer:
     )
 
 
-_NEW: dict[int | str, dict[str, Any]] = {201: {"model": UserAnswer, "description": "The user is new."}}
+_NEW: dict[int | str, dict[str, Any]] = {201: {"model": UserAnswer, "description": "The user was created."}}
 
 # A provider's users may have slashes in their names: what comes after a name is looked for first.
 ROUTES = (

@@ -60,7 +60,7 @@ def _position(text: str | None) -> int:
     if not text:
         return 0
     if not text.isdecimal() or not text.isascii() or len(text) > 18:
-        raise Invalid("last is not valid: follow the Link header of the page before", {"last": text[:50]})
+        raise Invalid("last is not valid: follow the Link header of the previous page", {"last": text[:50]})
     return int(text)
 
 

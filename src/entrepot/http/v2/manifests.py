@@ -45,7 +45,7 @@ async def put(request: Request) -> Response:
     reference = parse_reference(request.reference)
     names = [Tag.parse(name) for name in request.query_all("tag")]
     if len(names) > TAGS_IN_REQUEST_MAX:
-        raise TooManyTags(f"give {TAGS_IN_REQUEST_MAX} tags at most with one manifest")
+        raise TooManyTags(f"too many tags: give at most {TAGS_IN_REQUEST_MAX} with one manifest")
     payload = await request.body(MANIFEST_BYTES_MAX)
     digest = _digest(reference, payload)
     if isinstance(reference, Tag):
@@ -95,7 +95,7 @@ def _digest(reference: Digest | Tag, payload: bytes) -> Digest:
     digest = Digest.of(payload, reference.algorithm)
     if digest != reference:
         raise DigestInvalid(
-            "the manifest that was sent does not have the digest in the URL",
+            "the digest of the sent manifest differs from the digest in the URL",
             {"announced": reference, "received": digest},
         )
     return digest

@@ -48,7 +48,7 @@ async def put(request: Request) -> Response:
     session = _session(request)
     digest = _digest(request, "digest")
     if digest is None:
-        raise DigestInvalid("the digest parameter is missing: close an upload with PUT …?digest=sha256:…")
+        raise DigestInvalid("the digest parameter is missing: finish an upload with PUT …?digest=sha256:…")
     start, length = _content_range(request)
     body = request.pieces(length) if request.has_body else None
     blob = await upload.finish(request.app, request.caller, session, request.repository, digest, body, start)
@@ -86,12 +86,14 @@ def _content_range(request: Request) -> tuple[int | None, int | None]:
         return None, None
     match = _CONTENT_RANGE.fullmatch(text.strip())
     if match is None:
-        raise UploadInvalid("the Content-Range is not valid: write the first and the last byte, as in 0-1023")
+        raise UploadInvalid("the Content-Range is not valid: write the first and the last byte, such as 0-1023")
     first, last = int(match.group(1)), int(match.group(2))
     if last < first:
         raise UploadInvalid("the Content-Range ends before it starts")
     if request.content_length is not None and request.content_length != last - first + 1:
-        raise LengthMismatch(f"the Content-Range has {last - first + 1} bytes, the body {request.content_length}")
+        raise LengthMismatch(
+            f"the Content-Range has {last - first + 1} bytes, but the body has {request.content_length}"
+        )
     return first, last - first + 1
 
 

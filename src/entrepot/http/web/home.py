@@ -26,7 +26,7 @@ async def home(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Check the form, and start a session."""
     if is_from_elsewhere(request):
-        raise Denied("another site's page may not sign you in here")
+        raise Denied("you came from another site's page, which may not sign you in here: open this page yourself")
     form = await read_form(request)
     target = return_to.parse(form.get("return_to", ""))
     name, password = form.get("username", ""), form.get("password", "")

@@ -21,7 +21,7 @@ def refusal(request: Request, error: EntrepotError, headers: Headers) -> Respons
 def defect(request: Request) -> Response:
     if not _is_browser(request):
         return errors.defect(request)
-    return _page(request, 500, "The registry met an unexpected error.")
+    return _page(request, 500, "An unexpected error occurred.")
 
 
 def _page(request: Request, status: int, message: str) -> Response:

@@ -20,5 +20,5 @@ def parse(text: str) -> str:
         return HOME
     usable = text.isascii() and text.isprintable() and " " not in text and "\\" not in text
     if len(text) > CHARACTERS_MAX or not usable or not text.startswith("/") or text.startswith("//"):
-        raise ReturnInvalid("return_to is a path of this registry, such as /repositories")
+        raise ReturnInvalid("return_to must be a path of this registry, such as /repositories")
     return text
