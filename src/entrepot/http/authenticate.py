@@ -28,11 +28,11 @@ async def authenticate(request: Request) -> None:
         # Right credentials are taken however many wrong ones come from there.
         await limits.admit_address(request)
         raise
-    if principal.is_anonymous:
-        await limits.admit_address(request)
-        return
     request.caller = Caller(principal, request.origin)
-    if wait := limits.wait_of_user(request, principal):
+    if principal.is_anonymous:
+        # A bearer token that was issued to nobody in particular.
+        await limits.admit_address(request)
+    elif wait := limits.wait_of_user(request, principal):
         await limits.refuse(request, wait, principal)
 
 
