@@ -1,5 +1,6 @@
 """Public and private over the API."""
 
+from tests.functional.accounts import bearer
 from tests.functional.people import API, People, items, new_namespace
 from tests.functional.repository import new_app
 from tests.functional.setups import SetUp
@@ -68,6 +69,19 @@ def test_list_shows_what_the_caller_may_read(set_up: SetUp, people: People) -> N
     everything = [entry["path"] for entry in items(people.admin, "/namespaces", limit=1)]
     assert {*mine, other} <= set(everything)
     assert everything == sorted(everything)
+
+
+def test_list_shows_nothing_to_a_bearer_token_for_a_repository(set_up: SetUp, people: People) -> None:
+    namespace = new_namespace()
+    path = f"{API}/namespaces/{namespace}"
+    assert people.admin.put(path, json={"visibility": "private"}).status_code == 201
+    owner = people.with_role("owner", "namespace", namespace)
+    assert set_up.soon(lambda: bool(items(owner.client, "/namespaces")))
+    for client in (owner.client, people.admin):
+        scope = f"repository:{namespace}/app:pull,push"
+        with bearer(set_up, client.get("/token", params={"scope": scope}).json()["token"]) as narrow:
+            assert narrow.get(path).status_code == 401
+            assert items(narrow, "/namespaces") == []
 
 
 def test_the_whole_registry_is_the_administrators(set_up: SetUp, people: People) -> None:

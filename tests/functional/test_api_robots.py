@@ -183,6 +183,37 @@ def test_robots_are_managed_by_who_owns_their_namespace(
     assert owner.get(ROBOTS, params={"below": f"{namespace}-b"}).status_code == 403
 
 
+@pytest.mark.parametrize(("kind", "pattern"), [("repository", "{}"), ("pattern", "{}*"), ("pattern", "{}/**")])
+def test_owner_of_repositories_does_not_manage_robots_of_a_namespace(
+    set_up: SetUp, admin: httpx.Client, owner: httpx.Client, namespace: str, kind: str, pattern: str
+) -> None:
+    """Also where the namespace has the name of the repository, and by a token that is limited to it."""
+    robot = new_robot(owner, f"{namespace}/ci")
+    token_id, _ = new_token(owner, robot)
+    new_robot(owner, f"{namespace}/deep/ci")
+    person = new_user(admin)
+    grant(set_up, "owner", f"local:{person.name}", kind, pattern.format(namespace))
+    limit = {"permissions": ["*"], "kind": kind, "path": pattern.format(namespace)}
+    limited = owner.post(f"{API}/account/tokens", json={"name": "for a repository", "limits": [limit]}).json()
+    for somebody in (person, Person(limited["username"], limited["secret"])):
+        with somebody.client(set_up) as client:
+            path = f"{ROBOTS}/{robot}"
+            for refused in (
+                client.get(ROBOTS, params={"below": namespace}),
+                client.get(path),
+                client.put(path, json={"disabled": True}),
+                client.put(f"{path}-2", json={}),
+                client.get(f"{path}/tokens"),
+                client.post(f"{path}/tokens", json={"name": "t"}),
+                client.post(f"{path}/tokens/{token_id}/rotate", json={}),
+                client.delete(f"{path}/tokens/{token_id}"),
+                client.get(f"{path}/trust-rules"),
+                client.delete(path),
+            ):
+                assert refused.status_code == 403, (refused.request.method, refused.request.url, refused.text)
+    assert owner.get(f"{ROBOTS}/{robot}").json()["disabled"] is False
+
+
 def test_robots_below_a_namespace_are_listed(admin: httpx.Client, owner: httpx.Client, namespace: str) -> None:
     robots = [new_robot(owner, f"{namespace}/{name}") for name in ("b", "a", "deep/c")]
     new_robot(admin, f"{namespace}0/ci")

@@ -430,6 +430,14 @@ def test_body_that_is_no_grant_is_refused(tenants: Tenants, content: bytes) -> N
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "[x]", "[v1.]:1", "a]b"])
+def test_host_that_is_none_breaks_no_token(tenants: Tenants, host: str) -> None:
+    """It comes back in the configuration for docker."""
+    made = tenants.owner.client.post(f"{API}/account/tokens", json={"name": "t"}, headers={"host": host})
+    assert made.status_code == 201, made.text
+    assert list(made.json()["docker_config"]["auths"]) == [host]
+
+
 def raw_get(client: httpx.Client, path: str) -> httpx.Response:
     """A path as it is, which the client would else make tidy."""
     quoted = path.replace("\x00", "%00").replace(" ", "%20").encode()

@@ -72,11 +72,11 @@ def lacking(holder: Holder, wanted: Iterable[Wanted]) -> list[Lack]:
     return list(found.values())
 
 
-def outlives(holder: Holder, permission: Permission, path: str | None, expires_at_ms: int | None) -> int | None:
-    """When the right by which the holder makes something at a path ends, if that is before it does; None if not."""
+def outlives(holder: Holder, permission: Permission, place: Place, expires_at_ms: int | None) -> int | None:
+    """When the right by which the holder makes something in a place ends, if that is before it does; None if not."""
     if holder.administrator:
         return None
-    ends = [right.expires_at_ms for right in holder.rights.allowing(permission, path, holder.context)]
+    ends = [right.expires_at_ms for right in holder.rights.throughout(permission, place, holder.context)]
     latest = max((end for end in ends if end is not None), default=None)
     if None in ends or latest is None or (expires_at_ms is not None and expires_at_ms <= latest):
         return None

@@ -13,6 +13,7 @@ from entrepot.namespaces import namespaces
 from entrepot.oci.name import RepositoryName
 from entrepot.principal import Caller, Limit
 
+_NOTHING = Visible(everything=False)
 _VISIBILITY_BYTES = 300
 """What remembering one costs, roughly."""
 
@@ -37,12 +38,17 @@ async def may(app: App, caller: Caller, permission: Permission, where: Where = N
 
 
 async def reader(app: App, caller: Caller, permission: Permission = Permission.REPOSITORY_PULL) -> Reader:
-    """What this caller may pull, as lists want it; or where it has another permission."""
+    """What this caller may pull, as lists want it; or where it has another permission.
+
+    The scopes of a bearer token are for repositories alone.
+    """
+    if caller.principal.scopes is not None and permission not in REPOSITORY_PERMISSIONS:
+        return Reader(_NOTHING)
     limits = caller.principal.limits
     visible_by_limits = None if limits is None else _visible_by_limits(limits, permission)
     user = await accounts.find(app, caller.principal)
     if user is not None and not user.usable:
-        return Reader(Visible(everything=False), Visible(everything=False))
+        return Reader(_NOTHING, _NOTHING)
     if user is not None and user.administrator:
         return Reader(Visible(everything=True), visible_by_limits)
     rights = await accounts.rights_of(app, user)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from entrepot.access.permissions import Permission
+from entrepot.access.places import NAMESPACE, REGISTRY, Place
 from entrepot.actions import acts
 from entrepot.actions.manage import standing
 from entrepot.actions.manage import users as manage_users
@@ -30,13 +31,17 @@ RESERVED = frozenset({"tokens", "trust-rules"})
 TRUST_RULES_MAX = 100
 
 
-def namespace_of(name: str) -> str | None:
-    """The namespace that the robot belongs to, None for the registry itself. Raises Invalid for no robot's name."""
+def namespace_of(name: str) -> Place:
+    """The namespace that the robot belongs to, or the registry. Raises Invalid for no robot's name.
+
+    All of it: who owns a repository of the namespace's name does not manage the namespace's robots.
+    """
     if not is_repository_name(name) or RESERVED & set(name.split("/")[1:]):
         raise Invalid(
             "a robot's name is written like a repository's (team/ci), and no part of it may be tokens or trust-rules"
         )
-    return name.rpartition("/")[0] or None
+    namespace = name.rpartition("/")[0]
+    return Place(NAMESPACE, namespace) if namespace else Place(REGISTRY, "")
 
 
 def require(connection: Connection, name: str) -> User:
@@ -141,7 +146,7 @@ async def add_trust_rule(
         current = require(connection, name)
         what = f"deciding which workloads sign in as {current.key}"
         standing.require(acting, standing.rights_of(connection, current), what)
-        standing.require_no_longer(acting, Permission.TRUST_WRITE, None, None, what)
+        standing.require_no_longer(acting, Permission.TRUST_WRITE, Place(REGISTRY, ""), None, what)
         if len(workloads.of_robot(connection, current.id)) >= TRUST_RULES_MAX:
             raise Invalid(f"a robot can have at most {TRUST_RULES_MAX} trust rules: remove some first")
         rule = workloads.add(connection, current.id, provider, audience, claims, app.clock())

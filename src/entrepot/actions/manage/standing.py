@@ -113,10 +113,10 @@ def require(standing: Standing, wanted: Iterable[Wanted], what: str) -> None:
 
 
 def require_no_longer(
-    standing: Standing, permission: Permission, path: str | None, expires_at_ms: int | None, what: str
+    standing: Standing, permission: Permission, place: Place, expires_at_ms: int | None, what: str
 ) -> None:
     """Raises Denied when what is made would outlive the right by which it is made."""
-    end = reach.outlives(standing.holder, permission, path, expires_at_ms)
+    end = reach.outlives(standing.holder, permission, place, expires_at_ms)
     if end is not None:
         raise Denied(
             f"{what} is possible only until {reach.time_text(end)}, when your own permission to do so ends",

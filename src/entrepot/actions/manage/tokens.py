@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from entrepot.access.permissions import Permission
 from entrepot.actions import accounts, acts
-from entrepot.actions.manage import standing
+from entrepot.actions.manage import robots, standing
 from entrepot.actions.manage.standing import Standing
 from entrepot.app import App
 from entrepot.audit.actions import Action
@@ -155,8 +155,8 @@ def _require_may_hand_out(
     wanted = standing.rights_of(connection, owner, limits=limits, until_ms=expires_at_ms)
     standing.require(acting, wanted, what)
     if acting.user.id != owner.id:
-        path = owner.name.rpartition("/")[0] or None
-        standing.require_no_longer(acting, Permission.ROBOT_WRITE, path, expires_at_ms, what)
+        place = robots.namespace_of(owner.name)
+        standing.require_no_longer(acting, Permission.ROBOT_WRITE, place, expires_at_ms, what)
 
 
 def _expiry(lifetime_seconds: int | None, source: Token | None, now_ms: int) -> int | None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from entrepot.access.decision import Where
 from entrepot.access.permissions import Permission
+from entrepot.access.places import NAMESPACE, REGISTRY, Place
 from entrepot.actions.manage import robots as manage
 from entrepot.actions.manage import tokens as manage_tokens
 from entrepot.actions.manage.users import View
@@ -85,7 +86,7 @@ async def listing(
     request: CurrentRequest, below: Below = "", after: After = "", limit: PageLimit = PAGE_DEFAULT
 ) -> Page[RobotAnswer]:
     """List robots in the order in which they were created."""
-    place = str(RepositoryName.parse(below)) if below else None
+    place = Place(NAMESPACE, RepositoryName.parse(below)) if below else Place(REGISTRY, "")
     await authorize.require_here(request, place)
     found = await request.app.database.read(manage.page, below=below, after=after_number(after), limit=limit + 1)
     shown = found[:limit]
@@ -186,7 +187,6 @@ def _rule(rule: TrustRule) -> TrustRuleAnswer:
 
 
 def _namespace(request: Request) -> Where:
-    """The namespace that the robot belongs to."""
     return manage.namespace_of(request.parameters["name"])
 
 

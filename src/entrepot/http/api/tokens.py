@@ -3,7 +3,6 @@
 import base64
 from datetime import UTC, datetime
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints
 
@@ -98,7 +97,7 @@ def answer(token: Token) -> TokenAnswer:
 def new(request: CurrentRequest, user: User, token: Token, secret: str) -> NewToken:
     username = f"{ROBOT_PREFIX}{user.name}" if user.is_robot else user.name
     auth = base64.b64encode(f"{username}:{secret}".encode()).decode()
-    host = urlsplit(request.base_url).netloc
+    host = request.base_url.partition("://")[2].partition("/")[0]
     config = {"auths": {host: {"auth": auth}}}
     return NewToken(token=answer(token), secret=secret, username=username, docker_config=config)
 

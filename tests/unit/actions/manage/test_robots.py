@@ -2,16 +2,21 @@
 
 import pytest
 
+from entrepot.access.places import Place
 from entrepot.actions.manage import robots
 from entrepot.errors import Invalid
 
 
 @pytest.mark.parametrize(
-    ("name", "namespace"),
-    [("ci", None), ("team/ci", "team"), ("team/deep/ci", "team/deep"), ("tokens", None), ("tokens/ci", "tokens")],
+    ("name", "namespace"), [("team/ci", "team"), ("team/deep/ci", "team/deep"), ("tokens/ci", "tokens")]
 )
-def test_robot_belongs_to_what_is_above_it(name: str, namespace: str | None) -> None:
-    assert robots.namespace_of(name) == namespace
+def test_robot_belongs_to_what_is_above_it(name: str, namespace: str) -> None:
+    assert robots.namespace_of(name) == Place("namespace", namespace)
+
+
+@pytest.mark.parametrize("name", ["ci", "tokens"])
+def test_robot_with_nothing_above_it_belongs_to_the_registry(name: str) -> None:
+    assert robots.namespace_of(name) == Place("registry", "")
 
 
 @pytest.mark.parametrize(
