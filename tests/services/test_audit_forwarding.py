@@ -167,7 +167,7 @@ async def test_collector_that_fails_gets_the_batch_again(
     await fill(database, 3)
     collector.statuses = [503]
     await make(http_url=collector.url).run(database)
-    assert await cursor(database) == (0, "the collector answered 503")
+    assert await cursor(database) == (0, "the collector responded with status 503")
     assert counted.failed == {"http": 1}
 
     await make(http_url=collector.url).run(database)
