@@ -55,7 +55,7 @@ def test_push_and_pull_are_found_exported_and_verified(
     assert [record["digest"] for record in records if record["action"] == "manifest:push"] == [pushed]
 
     command = [PROGRAM, "audit", "verify", str(tmp_path / "export.jsonl"), "--key", str(public_key(set_up, tmp_path))]
-    assert "whole" in run(command).stdout
+    assert "intact" in run(command).stdout
     spoilt = (tmp_path / "export.jsonl").read_bytes().replace(b'"local:admin"', b'"local:admix"', 1)
     (tmp_path / "export.jsonl").write_bytes(spoilt)
     assert "was changed" in run(command, succeeds=False).stdout

@@ -76,7 +76,7 @@ def test_administrator_who_is_gone_is_made_again(start_entrepot: StartEntrepot) 
     server = start_entrepot()
     reset = [PROGRAM, "admin", "reset-password", "second", "--generate", "--data", server.data]
 
-    assert "there is no user second" in run(reset, succeeds=False).stderr
+    assert "has no user second" in run(reset, succeeds=False).stderr
     password = run([*reset, "--administrator"]).stdout.strip()
 
     with server.client() as client:
