@@ -188,7 +188,7 @@ def test_namespace_is_set_over_the_api_or_on_the_data_directory(
     assert set_up.soon(lambda: found(shell.json("namespace", "list"), namespace=name) == [])
     assert shell.run("namespace", "inherit", name).stdout == f"{name} had no setting of its own\n"
     both = ("--data", str(set_up.server.data), "--url", set_up.server.url)
-    assert "give one" in shell.refused("namespace", "public", name, *both, status=1)
+    assert "give only one" in shell.refused("namespace", "public", name, *both, status=1)
     acts = shell.json("audit", "list", "--resource", f"namespace:{name}")
     assert [act["record"]["actor"].partition(":")[0] for act in acts] == ["operator", "local"]
 

@@ -415,9 +415,9 @@ async def test_url_that_is_none_is_told_at_the_start(directory: OpenDirectory, u
     ("changes", "advice"),
     [
         ({"user_filter": "(uid={name}"}, "user_filter: .* is not a filter"),
-        ({"user_filter": "(uid=alice)"}, "user_filter needs {name}"),
+        ({"user_filter": "(uid=alice)"}, "user_filter must contain {name}"),
         ({"group_filter": "member={dn}"}, "group_filter: .* is not a filter"),
-        ({"group_filter": "(objectClass=groupOfNames)"}, "group_filter needs {dn}"),
+        ({"group_filter": "(objectClass=groupOfNames)"}, "group_filter must contain {dn}"),
         ({"bind_password": ""}, "bind_dn needs bind_password"),
     ],
 )
@@ -592,7 +592,7 @@ async def test_logins_at_the_same_time_each_get_their_own_user(openldap: OpenLDA
         ({"bind_dn": "not a name"}, "distinguished name is malformed"),
         ({"user_base": "ou=nowhere,dc=example,dc=test"}, "check user_base"),
         ({"user_base": "dc=elsewhere"}, "user_base|referrals are not followed"),
-        ({"subject_attribute": "employeeNumber"}, "shows no subject_attribute"),
+        ({"subject_attribute": "employeeNumber"}, "has no subject_attribute"),
         ({"bind_password_file": Path("/nowhere/secret")}, "bind_password_file"),
     ],
 )
