@@ -219,7 +219,7 @@ def test_migration_that_others_keep_waiting_gives_up_and_says_who(empty_url: str
             )
             assert (command.returncode, command.stdout) == (1, "")
             (line,) = command.stderr.splitlines()
-            assert line.startswith("entrepot: the database is not migrated")
+            assert line.startswith("entrepot: the database was not migrated")
             assert f"process {other.info.backend_pid} " in line
     assert schema.upgrade(empty_url)
 
