@@ -55,7 +55,7 @@ def full_registry(tmp_path: Path, make_entrepot: MakeEntrepot) -> Iterator[tuple
 def _assert_refused_for_space(answer: Answer) -> None:
     assert answer.status == 507, answer
     assert answer.error["code"] == "UNAVAILABLE"
-    assert "room" in answer.error["message"]
+    assert "add space" in answer.error["message"]
     assert "operator" in answer.error["message"]
 
 
