@@ -43,6 +43,12 @@ def test_owner_makes_no_token_of_a_robot_that_can_do_more(people: People) -> Non
             assert hidden not in answer.text
         assert owner.post(f"{strong}/tokens/{known}/rotate", json={}).status_code == 403
         assert _token(owner, own).status_code == 201
+    # Whoever owns less than the namespace does not manage its robots at all.
+    for kind, path in (("repository", f"{team}/app"), ("pattern", f"{team}/*")):
+        owner = people.with_role("owner", kind, path).client
+        for robot in (strong, elsewhere, own):
+            assert _token(owner, robot).status_code == 403
+        assert owner.post(f"{strong}/tokens/{known}/rotate", json={}).status_code == 403
     # Limited to what the owner has, it is no more than that.
     owner = people.with_role("owner", "namespace", team).client
     limits = [{"permissions": ["repository:pull"], "kind": "namespace", "path": team}]

@@ -20,13 +20,11 @@ from entrepot.http.bodies import Bodies
 from entrepot.http.errors import CLIENT_GONE
 from entrepot.http.messages import ASGIScope, Headers, Request, Response, Send, harmless_page, send_response
 from entrepot.http.reception import Receive
-from entrepot.http.routing import Face, Route
+from entrepot.http.routing import UNKNOWN_PATH, Face, Route
 from entrepot.http.v2.routes import UPLOAD_PATH
 from entrepot.telemetry.logging import AccessLog
 
 API_PREFIX = "/api/"
-UNKNOWN_PATH = "unknown"
-"""What logs and metrics call the path of a request that is no route's."""
 LOGGED_CHARACTERS_MAX = 512
 """The longest that a client can make one field of the access log."""
 log = logging.getLogger(__name__)

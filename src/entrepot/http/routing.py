@@ -9,6 +9,8 @@ from entrepot.errors import EntrepotError, NotFound, Unsupported
 from entrepot.http.messages import Headers, Request, Response
 
 Handler = Callable[[Request], Awaitable[Response]]
+UNKNOWN_PATH = "unknown"
+"""What logs and metrics call the path of a request that is no route's."""
 
 
 def the_registry(request: Request) -> Where:

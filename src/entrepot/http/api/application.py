@@ -36,10 +36,9 @@ from entrepot.http.api import (
 from entrepot.http.api.resource import REQUEST_KEY, ApiRoute
 from entrepot.http.messages import HARMLESS, Request, Response
 from entrepot.http.reception import Message
-from entrepot.http.routing import Face, MethodUnsupported, PathUnknown, Route
+from entrepot.http.routing import UNKNOWN_PATH, Face, MethodUnsupported, PathUnknown, Route
 
 PREFIX = "/api/v1"
-UNKNOWN_PATH = "unknown"
 _STACKS = ("fastapi_middleware_astack", "fastapi_inner_astack", "fastapi_function_astack")
 BODY_BYTES_MAX = 1024 * 1024
 
